@@ -1,0 +1,222 @@
+-- The nouns: who the work is for, what was submitted, who is working on it, what came of it.
+-- Narrow rows, bigint keys inside, people's names outside. Payloads lie apart. Every invariant
+-- that one row can carry is a constraint here; the ones that span rows are in 0002 and the audit.
+
+CREATE SCHEMA papayya;
+
+CREATE TABLE papayya.migration (
+    name       text PRIMARY KEY,
+    checksum   text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- The clock of the contract. Tests replace this function to travel in time.
+CREATE FUNCTION papayya.now() RETURNS timestamptz
+    LANGUAGE sql VOLATILE PARALLEL SAFE
+    AS $$ SELECT clock_timestamp() $$;
+
+CREATE TYPE papayya.item_state AS ENUM
+    ('queued', 'running', 'paused', 'waiting', 'completed', 'failed', 'cancelled');
+CREATE TYPE papayya.outcome AS ENUM ('ok', 'degraded', 'failed');
+CREATE TYPE papayya.severity AS ENUM ('note', 'degraded', 'failed');
+CREATE TYPE papayya.step_state AS ENUM ('started', 'completed', 'failed', 'unstored');
+CREATE TYPE papayya.ending AS ENUM
+    ('completed', 'failed', 'cancelled', 'paused', 'waiting', 'released', 'lost');
+
+CREATE TABLE papayya.tenant (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name       text COLLATE "C" NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 500),
+    weight     numeric NOT NULL DEFAULT 1 CHECK (weight > 0),
+    settings   jsonb NOT NULL DEFAULT '{}',
+    created_at timestamptz NOT NULL DEFAULT papayya.now()
+);
+
+CREATE TABLE papayya.agent (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name       text COLLATE "C" NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 500),
+    created_at timestamptz NOT NULL DEFAULT papayya.now()
+);
+
+-- An agent's definition as it was: code fingerprint, prompt, limits.
+CREATE TABLE papayya.agent_version (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    agent_id     bigint NOT NULL REFERENCES papayya.agent,
+    version      text NOT NULL,
+    entrypoint   text,
+    model        text,
+    instructions text,
+    tools        jsonb NOT NULL DEFAULT '[]',
+    max_steps    int CHECK (max_steps > 0),
+    max_seconds  double precision CHECK (max_seconds > 0),
+    budget_nusd  bigint CHECK (budget_nusd >= 0),
+    created_at   timestamptz NOT NULL DEFAULT papayya.now(),
+    UNIQUE (agent_id, version)
+);
+
+-- A run is open until its input was read to the end (sealed_at). It is completed when it is
+-- sealed and every item is terminal; that is derived, see papayya.run_summary.
+CREATE TABLE papayya.run (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name         text COLLATE "C" NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 500),
+    label        text,
+    carrier      text NOT NULL,
+    expect_count bigint CHECK (expect_count >= 0),
+    expect_keys  text[],
+    draining     boolean NOT NULL DEFAULT false,
+    created_at   timestamptz NOT NULL DEFAULT papayya.now(),
+    sealed_at    timestamptz,
+    cancelled_at timestamptz
+);
+
+CREATE TABLE papayya.item (
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run_id        bigint NOT NULL REFERENCES papayya.run,
+    tenant_id     bigint NOT NULL REFERENCES papayya.tenant,
+    agent_id      bigint NOT NULL REFERENCES papayya.agent,
+    key           text COLLATE "C" NOT NULL CHECK (length(key) BETWEEN 1 AND 500),
+    ordinal       int NOT NULL DEFAULT 1 CHECK (ordinal > 0),
+    state         papayya.item_state NOT NULL DEFAULT 'queued',
+    outcome       papayya.outcome,
+    reason        text,                     -- why it is paused, waiting or failed, in one line
+    input_hash    bytea,                    -- payload; NULL: the input could not be stored
+    input_digest  bytea,                    -- what "the same input" means
+    output_hash   bytea,                    -- payload
+    envelope_hash bytea,                    -- payload: how the carrier sends it again
+    version_id    bigint REFERENCES papayya.agent_version,
+    parent_id     bigint,
+    replay_of     bigint,
+    deliveries    int NOT NULL DEFAULT 0 CHECK (deliveries >= 0),
+    dispatch_no   int NOT NULL DEFAULT 0,
+    cost_nusd     bigint NOT NULL DEFAULT 0 CHECK (cost_nusd >= 0),
+    tokens        bigint NOT NULL DEFAULT 0 CHECK (tokens >= 0),
+    steps         int NOT NULL DEFAULT 0,
+    created_at    timestamptz NOT NULL DEFAULT papayya.now(),
+    started_at    timestamptz,
+    finished_at   timestamptz,
+    due_at        timestamptz,
+    send_at       timestamptz,              -- when the pump sends it (again); NULL: nobody asked
+    UNIQUE (run_id, agent_id, tenant_id, key, ordinal),
+    CONSTRAINT outcome_is_for_ended_items
+        CHECK ((outcome IS NOT NULL) = (state IN ('completed', 'failed'))),
+    CONSTRAINT failed_items_failed CHECK (state <> 'failed' OR outcome = 'failed'),
+    CONSTRAINT ended_items_have_an_end
+        CHECK ((finished_at IS NOT NULL) = (state IN ('completed', 'failed', 'cancelled'))),
+    CONSTRAINT waiting_items_are_due CHECK ((due_at IS NOT NULL) = (state = 'waiting'))
+) WITH (fillfactor = 70);
+CREATE INDEX item_open ON papayya.item (run_id, id)
+    WHERE state IN ('queued', 'running', 'paused', 'waiting');
+CREATE INDEX item_due ON papayya.item (due_at) WHERE state = 'waiting';
+CREATE INDEX item_send ON papayya.item (send_at) WHERE state = 'queued' AND send_at IS NOT NULL;
+CREATE INDEX item_key ON papayya.item (key);
+CREATE INDEX item_parent ON papayya.item (parent_id) WHERE parent_id IS NOT NULL;
+
+-- One delivery of an item to a worker. Its id is the fence: what a worker writes counts only
+-- while its dispatch has not ended. One live dispatch per item and lane; lanes are for carriers
+-- that run parts of one item in parallel.
+CREATE TABLE papayya.dispatch (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    item_id      bigint NOT NULL,
+    lane         text COLLATE "C" NOT NULL DEFAULT '',
+    version_id   bigint,
+    token        bigint NOT NULL,           -- of the request that opened it
+    locked_by    text COLLATE "C" NOT NULL,
+    locked_until timestamptz NOT NULL,
+    deadline     timestamptz,               -- max_seconds: the lease is not renewed past it
+    started_at   timestamptz NOT NULL DEFAULT papayya.now(),
+    ended_at     timestamptz,
+    ending       papayya.ending,
+    CONSTRAINT an_end_has_a_kind CHECK ((ended_at IS NULL) = (ending IS NULL))
+) WITH (fillfactor = 70);
+CREATE UNIQUE INDEX dispatch_live ON papayya.dispatch (item_id, lane) WHERE ended_at IS NULL;
+CREATE INDEX dispatch_owner ON papayya.dispatch (locked_by) WHERE ended_at IS NULL;
+CREATE INDEX dispatch_lost ON papayya.dispatch (item_id) WHERE ending = 'lost';
+
+-- One checkpoint. No foreign keys: they would lock the item row at every step.
+CREATE TABLE papayya.step (
+    item_id     bigint NOT NULL,
+    label       text COLLATE "C" NOT NULL CHECK (length(label) BETWEEN 1 AND 500),
+    args_hash   bytea NOT NULL,             -- of the explicit arguments; empty when there are none
+    ordinal     int NOT NULL,               -- which call of this label with these arguments
+    n           int NOT NULL,               -- numbered at start; 0 is code outside any step
+    parent_n    int,
+    dispatch_id bigint NOT NULL,
+    kind        text NOT NULL DEFAULT 'task',
+    state       papayya.step_state NOT NULL,
+    result      json,                       -- json, not jsonb: the text must come back unchanged
+    result_hash bytea,                      -- payload, when it is not small
+    error       json,
+    attempts    int NOT NULL DEFAULT 1,
+    cost_nusd   bigint NOT NULL DEFAULT 0 CHECK (cost_nusd >= 0),
+    tokens      bigint NOT NULL DEFAULT 0 CHECK (tokens >= 0),
+    started_at  timestamptz NOT NULL,
+    finished_at timestamptz,
+    PRIMARY KEY (item_id, label, args_hash, ordinal)
+);
+
+CREATE TABLE papayya.payload (
+    tenant_id  bigint NOT NULL,
+    hash       bytea NOT NULL,
+    codec      smallint NOT NULL,           -- 0: UTF-8 text, 1: zlib
+    size       int NOT NULL,                -- bytes before compression
+    body       bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT papayya.now(),
+    PRIMARY KEY (tenant_id, hash)
+);
+ALTER TABLE papayya.payload ALTER body SET STORAGE EXTERNAL;
+
+CREATE TABLE papayya.finding (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    item_id     bigint NOT NULL,
+    run_id      bigint NOT NULL,
+    dispatch_id bigint,
+    n           int,                        -- the step it is about
+    check_name  text NOT NULL,
+    severity    papayya.severity NOT NULL,
+    reason      text NOT NULL,
+    evidence    json,
+    fingerprint bytea NOT NULL,
+    at          timestamptz NOT NULL DEFAULT papayya.now(),
+    retired_at  timestamptz                 -- a retry made it history
+);
+CREATE INDEX finding_item ON papayya.finding (item_id);
+CREATE INDEX finding_cluster ON papayya.finding (run_id, fingerprint) WHERE retired_at IS NULL;
+
+-- What was submitted, counted at entry and never derived from the items: the audit's own memory.
+CREATE TABLE papayya.intake (
+    id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run_id    bigint NOT NULL REFERENCES papayya.run,
+    tenant_id bigint NOT NULL REFERENCES papayya.tenant,
+    agent_id  bigint NOT NULL REFERENCES papayya.agent,
+    source    text NOT NULL,
+    count     int NOT NULL CHECK (count > 0),
+    keys      text[] NOT NULL,
+    ordinals  int[] NOT NULL,
+    keys_hash bytea NOT NULL,               -- sha256 of the keys and ordinals, see papayya.keys_hash
+    at        timestamptz NOT NULL DEFAULT papayya.now(),
+    CONSTRAINT count_is_of_keys CHECK (count = cardinality(keys) AND count = cardinality(ordinals))
+);
+CREATE INDEX intake_run ON papayya.intake (run_id);
+
+-- A cap on what a run, or one agent within a run, may spend.
+CREATE TABLE papayya.budget (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run_id     bigint NOT NULL REFERENCES papayya.run,
+    agent_id   bigint REFERENCES papayya.agent,
+    limit_nusd bigint NOT NULL CHECK (limit_nusd >= 0),
+    version    int NOT NULL DEFAULT 1,
+    changed_at timestamptz NOT NULL DEFAULT papayya.now(),
+    UNIQUE NULLS NOT DISTINCT (run_id, agent_id)
+);
+-- Spent, in shards, so that concurrent workers do not queue for one row.
+CREATE TABLE papayya.budget_spend (
+    budget_id  bigint NOT NULL REFERENCES papayya.budget,
+    shard      smallint NOT NULL,
+    spent_nusd bigint NOT NULL DEFAULT 0 CHECK (spent_nusd >= 0),
+    PRIMARY KEY (budget_id, shard)
+) WITH (fillfactor = 30);
+
+CREATE TABLE papayya.leader (
+    role         text PRIMARY KEY,
+    locked_by    text NOT NULL,
+    locked_until timestamptz NOT NULL
+) WITH (fillfactor = 30);

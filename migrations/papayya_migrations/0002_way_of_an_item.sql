@@ -1,0 +1,439 @@
+-- The way of an item through the house: capture, open, checkpoint, close, release.
+-- One function per round trip. They are the contract: workers of mixed versions, or in another
+-- language, keep the invariants because they live here. READ COMMITTED is assumed.
+-- Lock order everywhere: item, then dispatch, then budget.
+
+CREATE FUNCTION papayya.keys_hash(p_keys text[], p_ordinals int[]) RETURNS bytea
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    SELECT sha256(convert_to(string_agg(length(k) || ':' || k || '#' || o, ',' ORDER BY k COLLATE "C", o), 'UTF8'))
+    FROM unnest(p_keys, p_ordinals) AS u (k, o)
+    $$;
+
+-- The one place that decides an outcome: the worst finding that still stands.
+CREATE FUNCTION papayya.outcome_v1(p_item bigint) RETURNS papayya.outcome
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT CASE max(severity) WHEN 'failed' THEN 'failed' WHEN 'degraded' THEN 'degraded' ELSE 'ok' END::papayya.outcome
+    FROM papayya.finding WHERE item_id = p_item AND retired_at IS NULL
+    $$;
+
+CREATE FUNCTION papayya.register_agent_v1(
+    p_name text, p_version text, p_entrypoint text, p_model text, p_instructions text,
+    p_tools jsonb, p_max_steps int, p_max_seconds double precision, p_budget_nusd bigint,
+    OUT agent_id bigint, OUT version_id bigint)
+    LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO papayya.agent (name) VALUES (p_name) ON CONFLICT DO NOTHING;
+    SELECT id INTO agent_id FROM papayya.agent WHERE name = p_name;
+    INSERT INTO papayya.agent_version AS v (agent_id, version, entrypoint, model, instructions, tools,
+                                            max_steps, max_seconds, budget_nusd)
+    VALUES (register_agent_v1.agent_id, p_version, p_entrypoint, p_model, p_instructions, p_tools,
+            p_max_steps, p_max_seconds, p_budget_nusd)
+    ON CONFLICT DO NOTHING;
+    SELECT v.id INTO version_id FROM papayya.agent_version v
+    WHERE v.agent_id = register_agent_v1.agent_id AND v.version = p_version;
+END $$;
+
+-- Make a run, or go on with it. A run that goes on is open again and no longer draining.
+CREATE FUNCTION papayya.start_run_v1(
+    p_name text, p_label text, p_carrier text, p_expect_count bigint, p_expect_keys text[],
+    p_budget_nusd bigint,
+    OUT run_id bigint, OUT existed boolean, OUT cancelled boolean)
+    LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO papayya.run (name, label, carrier, expect_count, expect_keys)
+    VALUES (p_name, p_label, p_carrier, p_expect_count, p_expect_keys)
+    ON CONFLICT (name) DO NOTHING RETURNING id INTO run_id;
+    existed := run_id IS NULL;
+    IF existed THEN
+        UPDATE papayya.run SET sealed_at = NULL, draining = false,
+               expect_count = coalesce(p_expect_count, expect_count),
+               expect_keys = coalesce(p_expect_keys, expect_keys)
+        WHERE name = p_name RETURNING id INTO run_id;
+    END IF;
+    cancelled := EXISTS (SELECT FROM papayya.run r WHERE r.id = run_id AND r.cancelled_at IS NOT NULL);
+    IF p_budget_nusd IS NOT NULL THEN PERFORM papayya.set_budget_v1(run_id, NULL, p_budget_nusd); END IF;
+END $$;
+
+CREATE FUNCTION papayya.set_budget_v1(p_run bigint, p_agent bigint, p_limit_nusd bigint) RETURNS bigint
+    LANGUAGE sql AS $$
+    INSERT INTO papayya.budget AS b (run_id, agent_id, limit_nusd) VALUES (p_run, p_agent, p_limit_nusd)
+    ON CONFLICT (run_id, agent_id) DO UPDATE
+        SET limit_nusd = excluded.limit_nusd, version = b.version + 1, changed_at = papayya.now()
+        WHERE b.limit_nusd <> excluded.limit_nusd
+    RETURNING id
+    $$;
+
+-- Nano-dollars left under the tightest budget of this run and agent; NULL when there is none.
+CREATE FUNCTION papayya.budget_left_v1(p_run bigint, p_agent bigint) RETURNS bigint
+    LANGUAGE sql STABLE AS $$
+    SELECT min(b.limit_nusd - coalesce((SELECT sum(s.spent_nusd) FROM papayya.budget_spend s
+                                        WHERE s.budget_id = b.id), 0))::bigint
+    FROM papayya.budget b WHERE b.run_id = p_run AND (b.agent_id IS NULL OR b.agent_id = p_agent)
+    $$;
+
+CREATE FUNCTION papayya.charge_v1(p_run bigint, p_agent bigint, p_shard bigint, p_nusd bigint) RETURNS void
+    LANGUAGE sql AS $$
+    INSERT INTO papayya.budget_spend AS s (budget_id, shard, spent_nusd)
+    SELECT b.id, (p_shard % 16)::smallint, p_nusd FROM papayya.budget b
+    WHERE b.run_id = p_run AND (b.agent_id IS NULL OR b.agent_id = p_agent) AND p_nusd > 0
+    ORDER BY b.id
+    ON CONFLICT (budget_id, shard) DO UPDATE SET spent_nusd = s.spent_nusd + excluded.spent_nusd
+    $$;
+
+-- Keep payload bodies, each once per tenant. Rows in hash order, so that two writers cannot deadlock.
+CREATE FUNCTION papayya.keep_payloads_v1(p_tenants bigint[], p_hashes bytea[], p_codecs int[], p_sizes int[], p_bodies bytea[])
+    RETURNS void LANGUAGE sql AS $$
+    INSERT INTO papayya.payload (tenant_id, hash, codec, size, body)
+    SELECT DISTINCT ON (t, h) t, h, c, z, b
+    FROM unnest(p_tenants, p_hashes, p_codecs, p_sizes, p_bodies) AS u (t, h, c, z, b)
+    WHERE b IS NOT NULL ORDER BY t, h
+    ON CONFLICT DO NOTHING
+    $$;
+
+-- Submit a batch: an item row each, one ledger row per tenant, in one transaction.
+-- p_doc: [{"s": seq, "t": tenant, "k": key, "o": ordinal or null, "h": payload hash, "g": input digest,
+--          "c": codec, "z": size, "p": parent item, "r": refusal}]; hashes in hex. p_bodies[s + 1] is the body.
+-- "o" null: the same key with the same input digest is the same item, with another input it gets the
+-- next free ordinal. "o" given: exactly that ordinal. A refused item is counted, and ends as failed.
+-- p_send_at: when the pump may send what is new (null: the caller runs it itself).
+CREATE FUNCTION papayya.capture_v1(
+    p_run bigint, p_agent bigint, p_source text, p_doc json, p_bodies bytea[], p_send_at timestamptz)
+    RETURNS TABLE (seq int, item_id bigint, item_key text, item_ordinal int, item_state papayya.item_state, fresh boolean)
+    LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    v_cancelled boolean := (SELECT cancelled_at IS NOT NULL FROM papayya.run WHERE id = p_run);
+    v_now timestamptz := papayya.now();
+    v_state papayya.item_state := CASE WHEN v_cancelled THEN 'cancelled' ELSE 'queued' END;
+    v_new bigint[];
+    v_row record;
+    v_id bigint;
+    v_ordinal int;
+BEGIN
+    INSERT INTO papayya.tenant (name)
+    SELECT DISTINCT t FROM json_to_recordset(p_doc) AS d (t text) ORDER BY t
+    ON CONFLICT (name) DO NOTHING;
+
+    PERFORM papayya.keep_payloads_v1(array_agg(tn.id), array_agg(decode(d.h, 'hex')), array_agg(d.c), array_agg(d.z),
+                                     array_agg(p_bodies[d.s + 1]))
+    FROM json_to_recordset(p_doc) AS d (s int, t text, h text, c int, z int)
+    JOIN papayya.tenant tn ON tn.name = d.t WHERE d.h IS NOT NULL;
+
+    WITH made AS (
+        INSERT INTO papayya.item (run_id, tenant_id, agent_id, key, ordinal, state, outcome, reason, input_hash,
+                                  input_digest, parent_id, finished_at, created_at, send_at)
+        SELECT DISTINCT ON (tn.id, d.k, coalesce(d.o, 1)) p_run, tn.id, p_agent, d.k, coalesce(d.o, 1),
+               CASE WHEN d.r IS NOT NULL THEN 'failed' ELSE v_state END,
+               CASE WHEN d.r IS NOT NULL THEN 'failed'::papayya.outcome END, d.r, decode(d.h, 'hex'),
+               decode(d.g, 'hex'), d.p, CASE WHEN v_cancelled OR d.r IS NOT NULL THEN v_now END, v_now, p_send_at
+        FROM json_to_recordset(p_doc) AS d (s int, t text, k text, o int, h text, g text, p bigint, r text)
+        JOIN papayya.tenant tn ON tn.name = d.t
+        ORDER BY tn.id, d.k, coalesce(d.o, 1), d.s
+        ON CONFLICT (run_id, agent_id, tenant_id, key, ordinal) DO NOTHING
+        RETURNING id, tenant_id, key, ordinal, state, reason
+    ), refused AS (
+        INSERT INTO papayya.finding (item_id, run_id, check_name, severity, reason, fingerprint)
+        SELECT id, p_run, 'refused', 'failed', reason, substr(sha256(convert_to('refused', 'UTF8')), 1, 8)
+        FROM made WHERE state = 'failed'
+    ), ledger AS (
+        INSERT INTO papayya.intake (run_id, tenant_id, agent_id, source, count, keys, ordinals, keys_hash, at)
+        SELECT p_run, tenant_id, p_agent, p_source, count(*), array_agg(key), array_agg(ordinal),
+               papayya.keys_hash(array_agg(key), array_agg(ordinal)), v_now
+        FROM made GROUP BY tenant_id
+    )
+    SELECT array_agg(id) INTO v_new FROM made;
+
+    FOR v_row IN
+        SELECT d.s, tn.id AS tenant_id, d.k, d.o, d.h, d.g, d.p, i.id, i.ordinal, i.state, i.input_digest
+        FROM json_to_recordset(p_doc) AS d (s int, t text, k text, o int, h text, g text, p bigint)
+        JOIN papayya.tenant tn ON tn.name = d.t
+        JOIN papayya.item i ON i.run_id = p_run AND i.agent_id = p_agent AND i.tenant_id = tn.id
+                           AND i.key = d.k AND i.ordinal = coalesce(d.o, 1)
+        ORDER BY d.s
+    LOOP
+        v_id := v_row.id;
+        v_ordinal := v_row.ordinal;
+        IF v_row.o IS NULL AND v_row.input_digest IS DISTINCT FROM decode(v_row.g, 'hex') THEN
+            SELECT t.id, t.ordinal INTO v_id, v_ordinal
+            FROM papayya.take_ordinal_v1(p_run, p_agent, v_row.tenant_id, v_row.k, decode(v_row.h, 'hex'),
+                                         decode(v_row.g, 'hex'), v_row.p, v_state, p_source, p_send_at) AS t;
+        END IF;
+        seq := v_row.s; item_id := v_id; item_key := v_row.k; item_ordinal := v_ordinal;
+        SELECT i.state INTO item_state FROM papayya.item i WHERE i.id = v_id;
+        fresh := v_id = ANY (v_new);
+        RETURN NEXT;
+    END LOOP;
+END $$;
+
+-- The rare path of capture: the key is taken by another input. Find it again, or the next free ordinal.
+CREATE FUNCTION papayya.take_ordinal_v1(
+    p_run bigint, p_agent bigint, p_tenant bigint, p_key text, p_hash bytea, p_digest bytea, p_parent bigint,
+    p_state papayya.item_state, p_source text, p_send_at timestamptz, OUT id bigint, OUT ordinal int)
+    LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    v_now timestamptz := papayya.now();
+BEGIN
+    FOR v_ordinal IN 2 .. 1000000 LOOP
+        SELECT i.id INTO id FROM papayya.item i
+        WHERE i.run_id = p_run AND i.agent_id = p_agent AND i.tenant_id = p_tenant AND i.key = p_key
+          AND i.ordinal = v_ordinal AND i.input_digest IS NOT DISTINCT FROM p_digest;
+        ordinal := v_ordinal;
+        IF id IS NOT NULL THEN RETURN; END IF;
+        INSERT INTO papayya.item (run_id, tenant_id, agent_id, key, ordinal, state, input_hash, input_digest, parent_id,
+                                  finished_at, created_at, send_at)
+        VALUES (p_run, p_tenant, p_agent, p_key, v_ordinal, p_state, p_hash, p_digest, p_parent,
+                CASE WHEN p_state = 'cancelled' THEN v_now END, v_now, p_send_at)
+        ON CONFLICT (run_id, agent_id, tenant_id, key, ordinal) DO NOTHING RETURNING papayya.item.id INTO id;
+        IF id IS NOT NULL THEN
+            INSERT INTO papayya.intake (run_id, tenant_id, agent_id, source, count, keys, ordinals, keys_hash, at)
+            VALUES (p_run, p_tenant, p_agent, p_source, 1, ARRAY[p_key], ARRAY[v_ordinal],
+                    papayya.keys_hash(ARRAY[p_key], ARRAY[v_ordinal]), v_now);
+            RETURN;
+        END IF;
+    END LOOP;
+END $$;
+
+-- Lease an item. Verdicts: go (with fence and finished steps) · done, failed, cancelled (it has ended) ·
+-- wait (not due yet) · busy (another live dispatch; until when) · pause (budget, by hand) · drain · drop (stale, unknown).
+-- The token makes an open that is sent twice (the connection broke) one open.
+-- known: [[label, args hash, ordinal, n, state, result text, result payload, attempts]], hashes in hex.
+CREATE FUNCTION papayya.open_v1(
+    p_item bigint, p_lane text, p_owner text, p_lease double precision, p_version bigint, p_max_seconds double precision,
+    p_max_deliveries int, p_dispatch_no int, p_takeover boolean, p_token bigint,
+    OUT verdict text, OUT fence bigint, OUT until timestamptz, OUT reason text, OUT known json, OUT delivery int,
+    OUT left_nusd bigint, OUT began timestamptz)
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_now timestamptz := papayya.now();
+    i papayya.item;
+    d papayya.dispatch;
+BEGIN
+    SELECT * INTO i FROM papayya.item WHERE id = p_item FOR NO KEY UPDATE;
+    IF NOT FOUND THEN verdict := 'drop'; reason := 'no such item'; RETURN; END IF;
+    reason := i.reason;
+    IF i.state = 'completed' THEN verdict := 'done'; RETURN; END IF;
+    IF i.state IN ('failed', 'cancelled') THEN verdict := i.state; RETURN; END IF;
+    IF p_dispatch_no < i.dispatch_no THEN verdict := 'drop'; reason := 'stale delivery'; RETURN; END IF;
+    IF i.state = 'waiting' AND i.due_at > v_now THEN verdict := 'wait'; until := i.due_at; RETURN; END IF;
+    IF i.state = 'paused' AND i.reason NOT LIKE 'budget:%' THEN verdict := 'pause'; RETURN; END IF;
+    IF (SELECT draining FROM papayya.run WHERE id = i.run_id) THEN verdict := 'drain'; reason := 'the run is draining'; RETURN; END IF;
+
+    SELECT * INTO d FROM papayya.dispatch WHERE item_id = p_item AND lane = p_lane AND ended_at IS NULL FOR UPDATE;
+    IF d.token = p_token THEN
+        fence := d.id;
+    ELSIF FOUND THEN
+        IF d.locked_until > v_now AND NOT p_takeover THEN
+            verdict := 'busy'; until := d.locked_until; reason := 'held by ' || d.locked_by; RETURN;
+        END IF;
+        UPDATE papayya.dispatch SET ended_at = v_now, ending = 'lost' WHERE id = d.id;
+        IF d.deadline <= v_now THEN
+            PERFORM papayya.fail_v1(p_item, d.id, 'max_seconds', 'the item passed its max_seconds');
+            verdict := 'failed'; reason := 'the item passed its max_seconds'; RETURN;
+        END IF;
+    END IF;
+    IF fence IS NULL AND i.deliveries >= p_max_deliveries THEN
+        PERFORM papayya.fail_v1(p_item, NULL, 'poison', i.deliveries || ' deliveries without an end');
+        verdict := 'failed'; reason := i.deliveries || ' deliveries without an end'; RETURN;
+    END IF;
+
+    left_nusd := papayya.budget_left_v1(i.run_id, i.agent_id);
+    IF fence IS NULL AND left_nusd <= 0 THEN
+        verdict := 'pause'; reason := 'budget: nothing is left';
+        UPDATE papayya.item SET state = 'paused', reason = open_v1.reason, due_at = NULL, send_at = NULL WHERE id = p_item;
+        RETURN;
+    END IF;
+
+    IF fence IS NULL THEN
+        INSERT INTO papayya.dispatch (item_id, lane, version_id, token, locked_by, locked_until, deadline, started_at)
+        VALUES (p_item, p_lane, p_version, p_token, p_owner, v_now + make_interval(secs => p_lease),
+                v_now + make_interval(secs => p_max_seconds), v_now)
+        RETURNING id INTO fence;
+        UPDATE papayya.item SET state = 'running', reason = NULL, due_at = NULL, send_at = NULL, version_id = p_version,
+               deliveries = deliveries + 1, started_at = coalesce(started_at, v_now)
+        WHERE id = p_item;
+    END IF;
+    IF i.started_at IS NOT NULL THEN
+        SELECT json_agg(json_build_array(s.label, encode(s.args_hash, 'hex'), s.ordinal, s.n, s.state, s.result::text,
+                                         encode(s.result_hash, 'hex'), s.attempts) ORDER BY s.n) INTO known
+        FROM papayya.step s WHERE s.item_id = p_item;
+    END IF;
+    verdict := 'go'; delivery := i.deliveries + 1; reason := NULL; began := coalesce(i.started_at, v_now);
+END $$;
+
+-- Capture one item and lease it, in one round trip: a bare call of an agent.
+CREATE FUNCTION papayya.enter_v1(
+    p_run bigint, p_agent bigint, p_source text, p_doc json, p_bodies bytea[],
+    p_owner text, p_lease double precision, p_version bigint, p_max_seconds double precision, p_max_deliveries int,
+    p_token bigint)
+    RETURNS TABLE (item_id bigint, item_key text, item_ordinal int, fresh boolean, verdict text, fence bigint,
+                   until timestamptz, reason text, known json, delivery int, left_nusd bigint, began timestamptz)
+    LANGUAGE sql AS $$
+    SELECT c.item_id, c.item_key, c.item_ordinal, c.fresh, o.verdict, o.fence, o.until, o.reason, o.known, o.delivery,
+           o.left_nusd, o.began
+    FROM papayya.capture_v1(p_run, p_agent, p_source, p_doc, p_bodies, NULL) AS c,
+         LATERAL papayya.open_v1(c.item_id, '', p_owner, p_lease, p_version, p_max_seconds, p_max_deliveries, NULL, false,
+                                 p_token) AS o
+    $$;
+
+-- Write finished steps, each under its fence, and say how each item may go on:
+-- go · cancelled · lost (the fence is old: nothing was written) · and what is left of the budget.
+-- p_doc: [{"q": seq, "d": fence, "i": item, "l": label, "h": args hash, "o": ordinal, "n": n, "p": parent n,
+--          "k": kind, "s": state, "r": result, "e": error, "a": attempts, "c": cost, "t": tokens, "m": seconds it took,
+--          "x": payload hash, "y": codec, "z": size}]; p_bodies[q + 1] is the payload's body.
+-- A completed step is never overwritten: stored is then false, and the first result stands.
+CREATE FUNCTION papayya.checkpoint_v1(p_doc json, p_bodies bytea[], p_budgeted boolean)
+    RETURNS TABLE (seq int, verdict text, stored boolean, left_nusd bigint)
+    LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    IF p_bodies IS NOT NULL THEN
+        PERFORM papayya.keep_payloads_v1(array_agg(i.tenant_id), array_agg(decode(d.x, 'hex')), array_agg(d.y),
+                                         array_agg(d.z), array_agg(p_bodies[d.q + 1]))
+        FROM json_to_recordset(p_doc) AS d (q int, d bigint, i bigint, x text, y int, z int)
+        JOIN papayya.item i ON i.id = d.i
+        JOIN papayya.dispatch dp ON dp.id = d.d AND dp.ended_at IS NULL
+        WHERE d.x IS NOT NULL;
+    END IF;
+    RETURN QUERY
+    WITH d AS MATERIALIZED (
+        SELECT * FROM json_to_recordset(p_doc) AS d (q int, d bigint, i bigint, l text, h text, o int, n int, p int,
+            k text, s papayya.step_state, r json, e json, a int, c bigint, t bigint, m double precision, x text)
+    ), live AS MATERIALIZED (
+        SELECT dp.id FROM papayya.dispatch dp WHERE dp.id IN (SELECT d.d FROM d) AND dp.ended_at IS NULL
+        ORDER BY dp.id FOR SHARE
+    ), kept AS (
+        INSERT INTO papayya.step AS st (item_id, label, args_hash, ordinal, n, parent_n, dispatch_id, kind, state, result,
+                                        result_hash, error, attempts, cost_nusd, tokens, started_at, finished_at)
+        SELECT d.i, d.l, decode(d.h, 'hex'), d.o, d.n, d.p, d.d, d.k, d.s, d.r, decode(d.x, 'hex'), d.e, d.a, d.c, d.t,
+               papayya.now() - make_interval(secs => d.m), CASE WHEN d.s <> 'started' THEN papayya.now() END
+        FROM d JOIN live ON live.id = d.d
+        ORDER BY d.i, d.l, d.h, d.o
+        ON CONFLICT (item_id, label, args_hash, ordinal) DO UPDATE
+            SET n = excluded.n, parent_n = excluded.parent_n, dispatch_id = excluded.dispatch_id, state = excluded.state,
+                result = excluded.result, result_hash = excluded.result_hash, error = excluded.error,
+                attempts = excluded.attempts, cost_nusd = st.cost_nusd + excluded.cost_nusd,
+                tokens = st.tokens + excluded.tokens, finished_at = excluded.finished_at
+            -- the second half keeps a flush that is sent twice (the connection broke) from counting twice
+            WHERE st.state <> 'completed'
+              AND (st.dispatch_id <> excluded.dispatch_id OR st.attempts < excluded.attempts)
+        RETURNING st.item_id, st.label, st.args_hash, st.ordinal
+    ), told AS MATERIALIZED (
+        SELECT d.q, d.d, d.c, i.run_id, i.agent_id, i.state, live.id AS fence, kept.item_id IS NOT NULL AS stored
+        FROM d LEFT JOIN live ON live.id = d.d LEFT JOIN papayya.item i ON i.id = d.i
+        LEFT JOIN kept ON kept.item_id = d.i AND kept.label = d.l AND kept.args_hash = decode(d.h, 'hex') AND kept.ordinal = d.o
+    ), charged AS (
+        INSERT INTO papayya.budget_spend AS s (budget_id, shard, spent_nusd)
+        SELECT b.id, (told.d % 16)::smallint, sum(told.c)
+        FROM told JOIN papayya.budget b ON b.run_id = told.run_id AND (b.agent_id IS NULL OR b.agent_id = told.agent_id)
+        WHERE p_budgeted AND told.stored AND told.c > 0
+        GROUP BY 1, 2 ORDER BY 1, 2
+        ON CONFLICT (budget_id, shard) DO UPDATE SET spent_nusd = s.spent_nusd + excluded.spent_nusd
+    )
+    SELECT q, CASE WHEN fence IS NULL THEN 'lost' WHEN state = 'cancelled' THEN 'cancelled' ELSE 'go' END, told.stored,
+           CASE WHEN p_budgeted THEN papayya.budget_left_v1(run_id, agent_id)
+                - coalesce(sum(c) FILTER (WHERE told.stored) OVER (PARTITION BY run_id), 0)::bigint END
+    FROM told;
+END $$;
+
+-- End an item: its output, findings and the cost outside any step, in one transaction.
+-- Verdicts: completed, failed · cancelled (somebody was faster) · lost (the fence is old: nothing was written).
+-- A fence ends once, so a second close gets the first one's answer.
+-- p_findings: [{"check", "severity", "reason", "evidence", "n", "fingerprint"}]
+CREATE FUNCTION papayya.close_v1(
+    p_item bigint, p_fence bigint, p_state papayya.item_state, p_reason text,
+    p_hash bytea, p_codec int, p_size int, p_body bytea, p_findings json, p_cost_nusd bigint, p_tokens bigint)
+    RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    v_now timestamptz := papayya.now();
+    v_end papayya.item_state := p_state;
+    i papayya.item;
+BEGIN
+    SELECT * INTO i FROM papayya.item WHERE id = p_item FOR NO KEY UPDATE;
+    IF i.state = 'cancelled' THEN v_end := 'cancelled'; END IF;
+    UPDATE papayya.dispatch SET ended_at = v_now, ending = v_end::text::papayya.ending WHERE id = p_fence AND ended_at IS NULL;
+    IF NOT FOUND THEN RETURN (SELECT ending FROM papayya.dispatch WHERE id = p_fence); END IF;
+    PERFORM papayya.outside_steps_v1(i, p_fence, p_cost_nusd, p_tokens, v_now);
+    PERFORM papayya.add_findings_v1(i, p_fence, p_findings);
+    IF p_body IS NOT NULL THEN
+        INSERT INTO papayya.payload (tenant_id, hash, codec, size, body) VALUES (i.tenant_id, p_hash, p_codec, p_size, p_body)
+        ON CONFLICT DO NOTHING;
+    END IF;
+    UPDATE papayya.item SET
+        state = v_end, reason = p_reason, due_at = NULL, send_at = NULL,
+        outcome = CASE WHEN v_end IN ('completed', 'failed') THEN papayya.outcome_v1(p_item) END,
+        output_hash = CASE WHEN v_end = 'completed' THEN p_hash END,
+        finished_at = v_now, cost_nusd = s.cost, tokens = s.tokens, steps = s.steps
+    FROM (SELECT coalesce(sum(cost_nusd), 0) AS cost, coalesce(sum(st.tokens), 0) AS tokens,
+                 count(*) FILTER (WHERE n > 0) AS steps
+          FROM papayya.step st WHERE item_id = p_item) AS s
+    WHERE id = p_item;
+    RETURN v_end;
+END $$;
+
+-- Cost that was reported outside any step: step 0.
+CREATE FUNCTION papayya.outside_steps_v1(i papayya.item, p_fence bigint, p_cost_nusd bigint, p_tokens bigint, p_now timestamptz)
+    RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF p_cost_nusd = 0 AND p_tokens = 0 THEN RETURN; END IF;
+    INSERT INTO papayya.step AS st (item_id, label, args_hash, ordinal, n, dispatch_id, kind, state, cost_nusd, tokens,
+                                    started_at, finished_at)
+    VALUES (i.id, '(outside steps)', '', 1, 0, p_fence, 'code', 'unstored', p_cost_nusd, p_tokens, p_now, p_now)
+    ON CONFLICT (item_id, label, args_hash, ordinal) DO UPDATE
+        SET cost_nusd = st.cost_nusd + excluded.cost_nusd, tokens = st.tokens + excluded.tokens, finished_at = p_now;
+    PERFORM papayya.charge_v1(i.run_id, i.agent_id, p_fence, p_cost_nusd);
+END $$;
+
+CREATE FUNCTION papayya.add_findings_v1(i papayya.item, p_fence bigint, p_findings json) RETURNS void
+    LANGUAGE sql AS $$
+    INSERT INTO papayya.finding (item_id, run_id, dispatch_id, n, check_name, severity, reason, evidence, fingerprint)
+    SELECT i.id, i.run_id, p_fence, f.n, f."check", f.severity, f.reason, f.evidence, decode(f.fingerprint, 'hex')
+    FROM json_to_recordset(p_findings) AS f ("check" text, severity papayya.severity, reason text, evidence json, n int,
+                                             fingerprint text)
+    $$;
+
+-- End a dispatch without ending its item: released (back in the queue), waiting or paused.
+-- None of these is held against the item's deliveries.
+CREATE FUNCTION papayya.release_v1(
+    p_item bigint, p_fence bigint, p_state papayya.item_state, p_reason text, p_delay double precision,
+    p_findings json, p_cost_nusd bigint, p_tokens bigint, OUT verdict text, OUT until timestamptz)
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_now timestamptz := papayya.now();
+    i papayya.item;
+BEGIN
+    SELECT * INTO i FROM papayya.item WHERE id = p_item FOR NO KEY UPDATE;
+    UPDATE papayya.dispatch SET ended_at = v_now,
+           ending = CASE WHEN i.state = 'cancelled' THEN 'cancelled' WHEN p_state = 'queued' THEN 'released'
+                         ELSE p_state::text END::papayya.ending
+    WHERE id = p_fence AND ended_at IS NULL;
+    IF NOT FOUND THEN
+        SELECT CASE ending WHEN 'released' THEN 'queued' ELSE ending::text END, i.due_at INTO verdict, until
+        FROM papayya.dispatch WHERE id = p_fence;
+        RETURN;
+    END IF;
+    PERFORM papayya.outside_steps_v1(i, p_fence, p_cost_nusd, p_tokens, v_now);
+    PERFORM papayya.add_findings_v1(i, p_fence, p_findings);
+    verdict := CASE WHEN i.state = 'cancelled' THEN 'cancelled' ELSE p_state::text END;
+    until := CASE WHEN p_state = 'waiting' THEN v_now + make_interval(secs => p_delay) END;
+    UPDATE papayya.item SET state = p_state, reason = p_reason, deliveries = greatest(deliveries - 1, 0),
+           due_at = until, send_at = NULL
+    WHERE id = p_item AND state = 'running';
+END $$;
+
+-- The end of an item whose worker cannot close it.
+CREATE FUNCTION papayya.fail_v1(p_item bigint, p_fence bigint, p_check text, p_reason text) RETURNS void
+    LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO papayya.finding (item_id, run_id, dispatch_id, check_name, severity, reason, fingerprint)
+    SELECT id, run_id, p_fence, p_check, 'failed', p_reason, substr(sha256(convert_to(p_check, 'UTF8')), 1, 8)
+    FROM papayya.item WHERE id = p_item;
+    UPDATE papayya.item SET state = 'failed', outcome = 'failed', reason = p_reason, finished_at = papayya.now(),
+           due_at = NULL, send_at = NULL, cost_nusd = s.cost, tokens = s.tokens, steps = s.steps
+    FROM (SELECT coalesce(sum(cost_nusd), 0) AS cost, coalesce(sum(st.tokens), 0) AS tokens,
+                 count(*) FILTER (WHERE n > 0) AS steps
+          FROM papayya.step st WHERE item_id = p_item) AS s
+    WHERE id = p_item;
+END $$;

@@ -1,0 +1,260 @@
+-- What brings items back (leases, sweep, retry), what ends them by hand, and what proves that
+-- none was dropped.
+
+-- Renew every lease of a worker at once. A dispatch past its deadline is not renewed: it only
+-- looks alive. Losing a renewal in a server crash costs nothing, so it does not wait for the disk.
+CREATE FUNCTION papayya.heartbeat_v1(p_owner text, p_lease double precision) RETURNS int
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_now timestamptz := papayya.now();
+    v_count int;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    UPDATE papayya.dispatch SET locked_until = v_now + make_interval(secs => p_lease)
+    WHERE locked_by = p_owner AND ended_at IS NULL AND (deadline IS NULL OR deadline > v_now);
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    RETURN v_count;
+END $$;
+
+-- End the dispatches whose lease has expired, or whose owner is known to be dead, and put their
+-- items back: queued for the pump, or failed when they were delivered too often or took too long.
+CREATE FUNCTION papayya.sweep_v1(p_dead text[], p_max_deliveries int, p_limit int)
+    RETURNS TABLE (item_id bigint, item_key text, run_name text, locked_by text, item_state papayya.item_state, reason text)
+    LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    v_now timestamptz := papayya.now();
+    v_lost record;
+    i papayya.item;
+BEGIN
+    FOR v_lost IN
+        SELECT d.id, d.item_id, d.locked_by, d.deadline FROM papayya.dispatch d
+        WHERE d.ended_at IS NULL AND (d.locked_until < v_now OR d.locked_by = ANY (p_dead))
+        ORDER BY d.item_id LIMIT p_limit
+    LOOP
+        SELECT * INTO i FROM papayya.item WHERE id = v_lost.item_id FOR NO KEY UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
+        UPDATE papayya.dispatch d SET ended_at = v_now, ending = 'lost'
+        WHERE d.id = v_lost.id AND d.ended_at IS NULL AND (d.locked_until < v_now OR d.locked_by = ANY (p_dead));
+        CONTINUE WHEN NOT FOUND;
+        IF i.state = 'running' AND v_lost.deadline <= v_now THEN
+            PERFORM papayya.fail_v1(i.id, v_lost.id, 'max_seconds', 'the item passed its max_seconds');
+        ELSIF i.state = 'running' AND i.deliveries >= p_max_deliveries THEN
+            PERFORM papayya.fail_v1(i.id, v_lost.id, 'poison', i.deliveries || ' deliveries without an end');
+        ELSIF i.state = 'running' AND NOT EXISTS (SELECT FROM papayya.dispatch d WHERE d.item_id = i.id AND d.ended_at IS NULL) THEN
+            UPDATE papayya.item SET state = 'queued', reason = 'its worker was lost', send_at = v_now WHERE id = i.id;
+        END IF;
+        item_id := i.id; item_key := i.key; locked_by := v_lost.locked_by;
+        SELECT r.name INTO run_name FROM papayya.run r WHERE r.id = i.run_id;
+        SELECT it.state, it.reason INTO item_state, reason FROM papayya.item it WHERE it.id = i.id;
+        RETURN NEXT;
+    END LOOP;
+END $$;
+
+-- Waiting items that are due go back into the queue.
+CREATE FUNCTION papayya.wake_v1(p_limit int) RETURNS int
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_now timestamptz := papayya.now();
+    v_count int;
+BEGIN
+    UPDATE papayya.item SET state = 'queued', due_at = NULL, send_at = v_now
+    WHERE id IN (SELECT id FROM papayya.item WHERE state = 'waiting' AND due_at <= v_now
+                 ORDER BY due_at LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED);
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    RETURN v_count;
+END $$;
+
+-- Take queued items to send again through their carriers. Each send gets a new dispatch number, so
+-- that the copy before it is dropped when it is opened, and backs off: a backlog is not a loss.
+CREATE FUNCTION papayya.claim_sends_v1(p_carriers text[], p_backoff double precision, p_limit int)
+    RETURNS TABLE (item_id bigint, item_key text, run_name text, carrier text, agent_name text, tenant_name text,
+                   dispatch_no int, envelope_hash bytea)
+    LANGUAGE sql AS $$
+    WITH due AS (
+        SELECT i.id FROM papayya.item i JOIN papayya.run r ON r.id = i.run_id
+        WHERE i.state = 'queued' AND i.send_at <= papayya.now() AND r.carrier = ANY (p_carriers) AND NOT r.draining
+        ORDER BY i.send_at LIMIT p_limit FOR NO KEY UPDATE OF i SKIP LOCKED
+    ), sent AS (
+        UPDATE papayya.item i SET dispatch_no = i.dispatch_no + 1,
+               send_at = papayya.now() + make_interval(secs => p_backoff * power(2, least(i.dispatch_no, 10)))
+        FROM due WHERE i.id = due.id RETURNING i.*
+    )
+    SELECT s.id, s.key, r.name, r.carrier, a.name, t.name, s.dispatch_no, s.envelope_hash
+    FROM sent s JOIN papayya.run r ON r.id = s.run_id JOIN papayya.agent a ON a.id = s.agent_id
+    JOIN papayya.tenant t ON t.id = s.tenant_id
+    $$;
+
+-- Be the leader of a role, or stay it. A row, not a session lock: it works behind a pooler.
+CREATE FUNCTION papayya.lead_v1(p_role text, p_owner text, p_lease double precision, p_dead text[]) RETURNS boolean
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_now timestamptz := papayya.now();
+BEGIN
+    INSERT INTO papayya.leader AS l (role, locked_by, locked_until)
+    VALUES (p_role, p_owner, v_now + make_interval(secs => p_lease))
+    ON CONFLICT (role) DO UPDATE SET locked_by = excluded.locked_by, locked_until = excluded.locked_until
+        WHERE l.locked_by = p_owner OR l.locked_until < v_now OR l.locked_by = ANY (p_dead);
+    RETURN FOUND;
+END $$;
+
+-- Failed items go back into the queue. Their finished steps stay, their findings become history.
+CREATE FUNCTION papayya.retry_v1(p_run text, p_items bigint[]) RETURNS SETOF bigint
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_ids bigint[];
+BEGIN
+    WITH again AS (
+        UPDATE papayya.item i SET state = 'queued', outcome = NULL, reason = 'retried by hand', finished_at = NULL,
+               deliveries = 0, send_at = papayya.now()
+        FROM papayya.run r
+        WHERE r.id = i.run_id AND (p_run IS NULL OR r.name = p_run) AND (p_items IS NULL OR i.id = ANY (p_items))
+          AND (p_run IS NOT NULL OR p_items IS NOT NULL) AND i.state = 'failed'
+        RETURNING i.id
+    )
+    SELECT array_agg(id) INTO v_ids FROM again;
+    UPDATE papayya.finding SET retired_at = papayya.now() WHERE item_id = ANY (v_ids) AND retired_at IS NULL;
+    UPDATE papayya.step SET attempts = 0 WHERE item_id = ANY (v_ids) AND state = 'failed';
+    RETURN QUERY SELECT unnest(v_ids);
+END $$;
+
+-- Cancel items; with a run and no items, the run too: what is submitted to it later is cancelled as well.
+-- Work in flight stops at its next checkpoint, which is still recorded: it was paid.
+CREATE FUNCTION papayya.cancel_v1(p_run text, p_items bigint[], p_reason text) RETURNS SETOF bigint
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF p_items IS NULL THEN
+        UPDATE papayya.run SET cancelled_at = coalesce(cancelled_at, papayya.now()) WHERE name = p_run;
+    END IF;
+    RETURN QUERY
+    UPDATE papayya.item i SET state = 'cancelled', reason = p_reason, finished_at = papayya.now(), due_at = NULL, send_at = NULL,
+           cost_nusd = s.cost, tokens = s.tokens, steps = s.steps
+    FROM papayya.run r, papayya.item j, LATERAL (
+        SELECT coalesce(sum(st.cost_nusd), 0) AS cost, coalesce(sum(st.tokens), 0) AS tokens,
+               count(*) FILTER (WHERE n > 0) AS steps
+        FROM papayya.step st WHERE st.item_id = j.id) AS s
+    WHERE j.id = i.id AND r.id = i.run_id AND (p_run IS NULL OR r.name = p_run) AND (p_items IS NULL OR i.id = ANY (p_items))
+      AND (p_run IS NOT NULL OR p_items IS NOT NULL) AND i.state IN ('queued', 'running', 'paused', 'waiting')
+    RETURNING i.id;
+END $$;
+
+-- The cost of an item while it runs is the sum of its steps; once it has ended, the row has it.
+CREATE VIEW papayya.item_now AS
+SELECT i.id, r.name AS run, t.name AS tenant, a.name AS agent, i.key,
+       i.key || CASE WHEN i.ordinal > 1 THEN '#' || i.ordinal ELSE '' END AS shown_key,
+       i.ordinal, i.state, i.outcome, i.reason, i.deliveries, i.dispatch_no,
+       CASE WHEN i.finished_at IS NULL THEN s.cost ELSE i.cost_nusd END AS cost_nusd,
+       CASE WHEN i.finished_at IS NULL THEN s.tokens ELSE i.tokens END AS tokens,
+       CASE WHEN i.finished_at IS NULL THEN s.steps ELSE i.steps END AS steps,
+       i.created_at, i.started_at, i.finished_at, i.due_at, i.parent_id, i.replay_of,
+       i.run_id, i.tenant_id, i.agent_id, i.version_id, i.input_hash, i.output_hash
+FROM papayya.item i
+JOIN papayya.run r ON r.id = i.run_id JOIN papayya.tenant t ON t.id = i.tenant_id JOIN papayya.agent a ON a.id = i.agent_id
+LEFT JOIN LATERAL (
+    SELECT coalesce(sum(st.cost_nusd), 0)::bigint AS cost, coalesce(sum(st.tokens), 0)::bigint AS tokens,
+           (count(*) FILTER (WHERE st.n > 0))::int AS steps
+    FROM papayya.step st WHERE st.item_id = i.id AND i.finished_at IS NULL) AS s ON true;
+
+CREATE VIEW papayya.run_summary AS
+SELECT r.id, r.name, r.label, r.carrier, r.created_at, r.sealed_at, r.cancelled_at, r.draining, r.expect_count,
+       CASE WHEN r.cancelled_at IS NOT NULL AND c.open = 0 THEN 'cancelled'
+            WHEN r.sealed_at IS NOT NULL AND c.open = 0 THEN 'completed'
+            WHEN r.draining THEN 'draining'
+            WHEN r.sealed_at IS NOT NULL THEN 'sealed' ELSE 'open' END AS state,
+       c.*, (SELECT b.limit_nusd FROM papayya.budget b WHERE b.run_id = r.id AND b.agent_id IS NULL) AS budget_nusd
+FROM papayya.run r
+LEFT JOIN LATERAL (
+    SELECT count(*) AS items,
+           count(*) FILTER (WHERE i.state = 'queued') AS queued, count(*) FILTER (WHERE i.state = 'running') AS running,
+           count(*) FILTER (WHERE i.state = 'paused') AS paused, count(*) FILTER (WHERE i.state = 'waiting') AS waiting,
+           count(*) FILTER (WHERE i.state = 'completed') AS completed, count(*) FILTER (WHERE i.state = 'failed') AS failed,
+           count(*) FILTER (WHERE i.state = 'cancelled') AS cancelled,
+           count(*) FILTER (WHERE i.outcome = 'ok') AS ok, count(*) FILTER (WHERE i.outcome = 'degraded') AS degraded,
+           count(*) FILTER (WHERE i.outcome = 'failed') AS outcome_failed,
+           count(*) FILTER (WHERE i.state = 'completed' AND i.outcome = 'ok') AS done,
+           count(*) FILTER (WHERE i.outcome IN ('degraded', 'failed')) AS flagged,
+           count(*) FILTER (WHERE i.finished_at IS NULL) AS open,
+           count(DISTINCT i.tenant_id) AS tenants, max(i.finished_at) AS finished_at,
+           (coalesce(sum(i.cost_nusd), 0)
+            + coalesce((SELECT sum(st.cost_nusd) FROM papayya.item o JOIN papayya.step st ON st.item_id = o.id
+                        WHERE o.run_id = r.id AND o.state IN ('queued', 'running', 'paused', 'waiting')), 0))::bigint AS cost_nusd
+    FROM papayya.item i WHERE i.run_id = r.id) AS c ON true;
+
+-- The conservation law, a row per tenant and agent: what was submitted is accounted for, and by what.
+CREATE FUNCTION papayya.audit_v1(p_run text)
+    RETURNS TABLE (tenant text, agent text, submitted bigint, queued bigint, running bigint, paused bigint, waiting bigint,
+                   completed bigint, failed bigint, cancelled bigint, done bigint, flagged bigint, cost_nusd bigint)
+    LANGUAGE sql STABLE AS $$
+    WITH run AS (SELECT id FROM papayya.run WHERE name = p_run),
+    ledger AS (
+        SELECT tenant_id, agent_id, count(*) AS submitted
+        FROM (SELECT DISTINCT n.tenant_id, n.agent_id, u.k, u.o
+              FROM papayya.intake n JOIN run ON n.run_id = run.id, unnest(n.keys, n.ordinals) AS u (k, o)) AS x
+        GROUP BY 1, 2
+    ), items AS (
+        SELECT i.tenant_id, i.agent_id,
+               count(*) FILTER (WHERE i.state = 'queued') AS queued, count(*) FILTER (WHERE i.state = 'running') AS running,
+               count(*) FILTER (WHERE i.state = 'paused') AS paused, count(*) FILTER (WHERE i.state = 'waiting') AS waiting,
+               count(*) FILTER (WHERE i.state = 'completed') AS completed, count(*) FILTER (WHERE i.state = 'failed') AS failed,
+               count(*) FILTER (WHERE i.state = 'cancelled') AS cancelled,
+               count(*) FILTER (WHERE i.outcome = 'ok') AS done, count(*) FILTER (WHERE i.outcome IN ('degraded', 'failed')) AS flagged,
+               sum(CASE WHEN i.finished_at IS NULL
+                        THEN (SELECT coalesce(sum(st.cost_nusd), 0) FROM papayya.step st WHERE st.item_id = i.id)
+                        ELSE i.cost_nusd END)::bigint AS cost
+        FROM papayya.item i JOIN run ON i.run_id = run.id GROUP BY 1, 2
+    )
+    SELECT t.name, a.name, coalesce(l.submitted, 0), coalesce(i.queued, 0), coalesce(i.running, 0), coalesce(i.paused, 0),
+           coalesce(i.waiting, 0), coalesce(i.completed, 0), coalesce(i.failed, 0), coalesce(i.cancelled, 0),
+           coalesce(i.done, 0), coalesce(i.flagged, 0), coalesce(i.cost, 0)
+    FROM ledger l FULL JOIN items i USING (tenant_id, agent_id)
+    JOIN papayya.tenant t ON t.id = tenant_id JOIN papayya.agent a ON a.id = agent_id
+    ORDER BY t.name, a.name
+    $$;
+
+-- Everything the audit cannot explain, each with the key it is about.
+CREATE FUNCTION papayya.unexplained_v1(p_run text)
+    RETURNS TABLE (kind text, tenant text, agent text, key text, detail text)
+    LANGUAGE sql STABLE AS $$
+    WITH run AS (SELECT * FROM papayya.run WHERE name = p_run),
+    ledger AS (
+        SELECT DISTINCT n.tenant_id, n.agent_id, u.k AS key, u.o AS ordinal
+        FROM papayya.intake n JOIN run ON n.run_id = run.id, unnest(n.keys, n.ordinals) AS u (k, o)
+    ), items AS (SELECT i.* FROM papayya.item i JOIN run ON i.run_id = run.id),
+    problem AS (
+        SELECT 'dropped' AS kind, l.tenant_id, l.agent_id, l.key, l.ordinal, 'submitted, but there is no such item' AS detail
+        FROM ledger l LEFT JOIN items i USING (tenant_id, agent_id, key, ordinal) WHERE i.id IS NULL
+        UNION ALL
+        SELECT 'not submitted', i.tenant_id, i.agent_id, i.key, i.ordinal, 'an item that no intake names'
+        FROM items i LEFT JOIN ledger l USING (tenant_id, agent_id, key, ordinal) WHERE l.key IS NULL
+        UNION ALL
+        SELECT 'ledger', n.tenant_id, n.agent_id, 'intake ' || n.id, 1, 'its keys do not match their count and hash'
+        FROM papayya.intake n JOIN run ON n.run_id = run.id
+        WHERE n.keys_hash <> papayya.keys_hash(n.keys, n.ordinals)
+        UNION ALL
+        SELECT 'lease', i.tenant_id, i.agent_id, i.key, i.ordinal, 'running, but no dispatch holds it'
+        FROM items i WHERE i.state = 'running'
+          AND NOT EXISTS (SELECT FROM papayya.dispatch d WHERE d.item_id = i.id AND d.ended_at IS NULL)
+        UNION ALL
+        SELECT 'outcome', i.tenant_id, i.agent_id, i.key, i.ordinal, 'its outcome does not follow from its findings'
+        FROM items i WHERE i.outcome <> papayya.outcome_v1(i.id)
+        UNION ALL
+        SELECT 'cost', i.tenant_id, i.agent_id, i.key, i.ordinal, 'its cost is not the sum of its steps'
+        FROM items i WHERE i.finished_at IS NOT NULL AND i.state <> 'cancelled'
+          AND i.cost_nusd <> (SELECT coalesce(sum(st.cost_nusd), 0) FROM papayya.step st WHERE st.item_id = i.id)
+        UNION ALL
+        SELECT 'expected', NULL, NULL, e.key, 1, 'expected, but never submitted'
+        FROM run, unnest(run.expect_keys) AS e (key) WHERE NOT EXISTS (SELECT FROM ledger l WHERE l.key = e.key)
+    )
+    SELECT p.kind, t.name, a.name, p.key || CASE WHEN p.ordinal > 1 THEN '#' || p.ordinal ELSE '' END, p.detail
+    FROM problem p LEFT JOIN papayya.tenant t ON t.id = p.tenant_id LEFT JOIN papayya.agent a ON a.id = p.agent_id
+    ORDER BY p.kind, t.name, p.key, p.ordinal
+    $$;
+
+-- Deliveries that ended without an end. What such a worker had in flight may have been paid once more.
+CREATE FUNCTION papayya.lost_deliveries_v1(p_run text)
+    RETURNS TABLE (tenant text, agent text, key text, locked_by text, started_at timestamptz, ended_at timestamptz, fence bigint)
+    LANGUAGE sql STABLE AS $$
+    SELECT i.tenant, i.agent, i.shown_key, d.locked_by, d.started_at, d.ended_at, d.id
+    FROM papayya.item_now i JOIN papayya.dispatch d ON d.item_id = i.id AND d.ending = 'lost'
+    WHERE i.run = p_run ORDER BY d.id
+    $$;

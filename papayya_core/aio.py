@@ -1,0 +1,60 @@
+"""The few primitives in which asynchronous and threaded code differ: the asynchronous side.
+
+``papayya_core.sync`` holds the same names for the generated twins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+
+sleep = asyncio.sleep
+
+
+class Mutex:
+    """Guards a few statements without an await between them: on one loop nothing is needed."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        return None
+
+
+class Signal:
+    """Set once by somebody else, waited for by one."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        """Let the waiter go on."""
+        self._event.set()
+
+    async def wait(self) -> None:
+        """Return once it is set."""
+        await self._event.wait()
+
+
+async def finish(fn: Callable[[], Awaitable[T]]) -> T:
+    """Run a write to its end even if the caller is cancelled meanwhile: it is paid work."""
+    task = asyncio.ensure_future(fn())
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+async def call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call user code, and await what it returns if that is awaitable."""
+    value = fn(*args, **kwargs)
+    return await value if hasattr(value, "__await__") else value

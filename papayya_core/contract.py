@@ -1,0 +1,242 @@
+"""The nouns, as they travel between the store, the engine and the adapters.
+
+Frozen, without behaviour beyond what they are. Money is integer nano-dollars (``_nusd``);
+hashes are raw bytes; times are aware datetimes from Postgres.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from decimal import Decimal
+
+UNATTRIBUTED = "unattributed"
+"""The tenant of work that was submitted for nobody in particular."""
+
+ItemState = Literal["queued", "running", "paused", "waiting", "completed", "failed", "cancelled"]
+Outcome = Literal["ok", "degraded", "failed"]
+Severity = Literal["note", "degraded", "failed"]
+StepState = Literal["started", "completed", "failed", "unstored"]
+Mode = Literal["enforce", "observe", "off"]
+OpenVerdict = Literal[
+    "go", "done", "failed", "cancelled", "wait", "busy", "pause", "drain", "drop"
+]
+
+ENDED: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """The function that does one item, and its version (code and prompt fingerprint)."""
+
+    name: str
+    version: str
+    entrypoint: str | None = None
+    model: str | None = None
+    instructions: str | None = None
+    tools: tuple[str, ...] = ()
+    max_steps: int | None = None
+    max_seconds: float | None = None
+    budget_nusd: int | None = None
+    output: Any = None
+
+
+class AgentRef(NamedTuple):
+    """An agent and its version, as Postgres knows them."""
+
+    agent_id: int
+    version_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of agents over items. ``explicit``: somebody named it or gave its id."""
+
+    id: int
+    name: str
+    existed: bool
+    cancelled: bool
+    explicit: bool = True
+    tenant: str | None = None
+
+
+class Body(NamedTuple):
+    """A payload ready to be stored: hash of the exact text, codec, size before compression."""
+
+    hash: bytes
+    codec: int
+    size: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One item to capture. ``ordinal`` None: the same key and input mean the same item."""
+
+    tenant: str
+    key: str
+    digest: bytes
+    body: Body | None = None
+    ordinal: int | None = None
+    parent_id: int | None = None
+    refusal: str | None = None
+
+
+class Captured(NamedTuple):
+    """What capture made of a submission; ``seq`` is its place in the batch."""
+
+    seq: int
+    item_id: int
+    key: str
+    ordinal: int
+    state: ItemState
+    fresh: bool
+
+
+class StepKey(NamedTuple):
+    """What makes a step the same step: its label, its explicit arguments, which call of both."""
+
+    label: str
+    args_hash: bytes
+    ordinal: int
+
+
+class Known(NamedTuple):
+    """A step that an earlier dispatch left behind; ``text`` or ``result_hash`` is its result."""
+
+    key: StepKey
+    n: int
+    state: StepState
+    text: str | None
+    result_hash: bytes | None
+    attempts: int
+
+
+class Opened(NamedTuple):
+    """The answer to open: with the verdict ``go`` there is a fence, else a reason."""
+
+    verdict: OpenVerdict
+    fence: int | None
+    until: datetime | None
+    reason: str | None
+    known: tuple[Known, ...]
+    delivery: int | None
+    left_nusd: int | None
+    began: datetime | None
+
+
+@dataclass(slots=True)
+class StepRow:
+    """One checkpoint on its way to Postgres. ``result`` is codec text when it is small."""
+
+    fence: int
+    item_id: int
+    key: StepKey
+    n: int
+    kind: str
+    state: StepState
+    attempts: int
+    seconds: float
+    parent_n: int | None = None
+    result: str | None = None
+    body: Body | None = None
+    error: dict[str, Any] | None = None
+    cost_nusd: int = 0
+    tokens: int = 0
+    budgeted: bool = False
+
+
+class Checkpointed(NamedTuple):
+    """How an item may go on after a checkpoint."""
+
+    verdict: Literal["go", "cancelled", "lost"]
+    stored: bool
+    left_nusd: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Why an outcome is not ok, or (severity ``note``) what a person may want to know."""
+
+    check: str
+    severity: Severity
+    reason: str
+    evidence: dict[str, Any] = field(default_factory=dict)
+    n: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemResult:
+    """What came of one item.
+
+    ``output`` is the agent's return value when ``state`` is completed, else None. ``cost`` is in
+    US dollars. ``error`` is the live exception when the item failed in this process.
+    """
+
+    key: str
+    state: ItemState
+    outcome: Outcome | None
+    output: Any
+    cost: Decimal
+    findings: tuple[Finding, ...] = ()
+    tenant: str = UNATTRIBUTED
+    reason: str | None = None
+    error: BaseException | None = None
+
+    @property
+    def done(self) -> bool:
+        """Tell whether the item completed and its outcome is ok."""
+        return self.state == "completed" and self.outcome == "ok"
+
+    @property
+    def flagged(self) -> bool:
+        """Tell whether the outcome is degraded or failed: somebody should look."""
+        return self.outcome in ("degraded", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class StepCall:
+    """One request to run a step: what to run, and what makes it the same step again."""
+
+    label: str
+    fn: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    args_hash: bytes
+    kind: str = "task"
+    max_cost_nusd: int | None = None
+    side_effect: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """An item that the pump asks a carrier to send again."""
+
+    item_id: int
+    key: str
+    run: str
+    carrier: str
+    agent: str
+    tenant: str
+    dispatch_no: int
+    envelope_hash: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """An item has moved to another state; the fact handed to ``on_transition``."""
+
+    run: str
+    tenant: str
+    agent: str
+    key: str
+    item_id: int
+    state: ItemState
+    outcome: Outcome | None
+    reason: str | None
+    cost_nusd: int
+    findings: tuple[Finding, ...] = ()

@@ -1,0 +1,117 @@
+"""Every exception Papayya raises.
+
+PapayyaError                 something the caller can act on; the message says what to do
+├── SettingsError            a setting has a value that is not accepted
+├── StoreError               Postgres refused a statement or could not be reached
+│   └── StoreUnavailable     Postgres stayed away longer than ``db_patience``
+├── InvalidKey               a tenant, run, agent, item or label name that cannot be stored
+├── NotInItem                ``run.task`` and friends were called outside any item
+├── ItemBusy                 another live process holds the item
+├── ItemFailed               the item had already failed; ``papayya retry`` queues it again
+├── OutputUnavailable        the item ended, but its output was not stored
+├── NonRetriable             raised by user code: this error must not be tried again
+├── Reject                   raised by user code: the model's answer is unusable
+└── PluginError              a plugin is malformed
+
+Signal (BaseException)       control flow; a user's ``except Exception`` must not swallow it
+├── Paused                   the item is parked until somebody or something releases it
+│   └── BudgetPaused         … because a budget is exhausted
+├── Throttled                the item waits until a due time
+├── ItemCancelled            somebody cancelled the item
+├── ItemTimedOut             the item passed its ``max_seconds`` or ``max_steps``
+└── LeaseLost                another worker took the item over; nothing here counts any more
+"""
+
+from __future__ import annotations
+
+
+class PapayyaError(Exception):
+    """The base of every error that Papayya raises."""
+
+
+class SettingsError(PapayyaError):
+    """A setting has a value that is not accepted."""
+
+
+class StoreError(PapayyaError):
+    """Postgres refused a statement or could not be reached."""
+
+
+class StoreUnavailable(StoreError):
+    """Postgres stayed away longer than ``db_patience`` seconds."""
+
+
+class InvalidKey(PapayyaError, ValueError):
+    """A tenant, run, agent, item or label name that cannot be stored."""
+
+
+class NotInItem(PapayyaError, RuntimeError):
+    """A step method was called where no item is current."""
+
+
+class ItemBusy(PapayyaError):
+    """Another live process holds the item; its lease ends at ``until``."""
+
+
+class ItemFailed(PapayyaError):
+    """The item failed in an earlier execution and was not queued again."""
+
+
+class OutputUnavailable(PapayyaError):
+    """The item is finished, but its output could not be stored or read back."""
+
+
+class NonRetriable(PapayyaError):
+    """Raise it in a step when trying again cannot help."""
+
+
+class Reject(PapayyaError):
+    """Raise it in a step when the model's answer is unusable and must be asked anew."""
+
+
+class PluginError(PapayyaError):
+    """A plugin is malformed; the message names it and the fault."""
+
+
+class Signal(BaseException):
+    """Control flow that must pass through user code untouched.
+
+    It derives from BaseException so that ``except Exception`` around a model call cannot turn a
+    pause into a wrong result. A latch on the execution covers code that catches even this.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Paused(Signal):
+    """The item is parked; its finished steps are kept."""
+
+
+class BudgetPaused(Paused):
+    """The item is parked because a budget is exhausted."""
+
+
+class Throttled(Signal):
+    """The item waits ``delay`` seconds, then goes on from its last checkpoint."""
+
+    def __init__(self, reason: str, delay: float = 1.0) -> None:
+        super().__init__(reason)
+        self.delay = delay
+
+
+class ItemCancelled(Signal):
+    """Somebody cancelled the item; work stops at the next step."""
+
+
+class ItemTimedOut(Signal):
+    """The item passed a limit of its agent; ``limit`` names it (max_seconds, max_steps)."""
+
+    def __init__(self, reason: str, limit: str) -> None:
+        super().__init__(reason)
+        self.limit = limit
+
+
+class LeaseLost(Signal):
+    """Another worker took the item over; nothing written here counts any more."""

@@ -1,0 +1,124 @@
+"""Between the nouns and the documents and rows of the SQL functions. No I/O."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from papayya_core import rules
+from papayya_core.codec import compress, expand
+from papayya_core.contract import Body, Finding, Known, StepKey
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from papayya_core.contract import StepRow, Submission
+
+_dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+def pack(text: str) -> Body:
+    """Turn codec text into a payload, named by the hash of its exact bytes."""
+    import hashlib
+
+    raw = text.encode()
+    codec, data = compress(text)
+    return Body(hashlib.sha256(raw).digest(), codec, len(raw), data)
+
+
+def unpack(codec: int, data: bytes) -> str:
+    """Turn a payload back into codec text."""
+    return expand(codec, bytes(data))
+
+
+def step_doc(rows: Sequence[StepRow]) -> tuple[str, list[bytes | None] | None]:
+    """Build the document and bodies of ``checkpoint_v1`` for a batch of steps."""
+    doc = "[" + ",".join(_step(seq, row) for seq, row in enumerate(rows)) + "]"
+    bodies = [row.body.data if row.body else None for row in rows]
+    return doc, bodies if any(body is not None for body in bodies) else None
+
+
+def _step(seq: int, row: StepRow) -> str:
+    fields: dict[str, Any] = {
+        "q": seq,
+        "d": row.fence,
+        "i": row.item_id,
+        "l": row.key.label,
+        "h": row.key.args_hash.hex(),
+        "o": row.key.ordinal,
+        "n": row.n,
+        "p": row.parent_n,
+        "k": row.kind,
+        "s": row.state,
+        "a": row.attempts,
+        "c": row.cost_nusd,
+        "t": row.tokens,
+        "m": row.seconds,
+    }
+    if row.error is not None:
+        fields["e"] = row.error
+    if row.body is not None:
+        fields |= {"x": row.body.hash.hex(), "y": row.body.codec, "z": row.body.size}
+    head = _dumps(fields)
+    return head if row.result is None else f'{head[:-1]},"r":{row.result}}}'
+
+
+def submission_doc(batch: Sequence[Submission]) -> tuple[str, list[bytes | None] | None]:
+    """Build the document and bodies of ``capture_v1`` for a batch of items."""
+    doc = _dumps([_submission(seq, one) for seq, one in enumerate(batch)])
+    bodies = [one.body.data if one.body else None for one in batch]
+    return doc, bodies if any(body is not None for body in bodies) else None
+
+
+def _submission(seq: int, one: Submission) -> dict[str, Any]:
+    fields: dict[str, Any] = {"s": seq, "t": one.tenant, "k": one.key, "g": one.digest.hex()}
+    if one.body is not None:
+        fields |= {"h": one.body.hash.hex(), "c": one.body.codec, "z": one.body.size}
+    if one.ordinal is not None:
+        fields["o"] = one.ordinal
+    if one.parent_id is not None:
+        fields["p"] = one.parent_id
+    if one.refusal is not None:
+        fields["r"] = one.refusal
+    return fields
+
+
+def finding_doc(findings: Sequence[Finding]) -> str:
+    """Build the document of findings; evidence that is not JSON is shown as text."""
+    return json.dumps(
+        [
+            {
+                "check": f.check,
+                "severity": f.severity,
+                "reason": rules.storable(f.reason),
+                "evidence": f.evidence or None,
+                "n": f.n,
+                "fingerprint": rules.fingerprint(f.check, f.reason).hex(),
+            }
+            for f in findings
+        ],
+        default=str,
+    ).replace("\\u0000", "\\ufffd")
+
+
+def known_steps(rows: list[list[Any]] | None) -> tuple[Known, ...]:
+    """Read the ``known`` column of open: label, args hash, ordinal, n, state, result, …"""
+    return tuple(
+        Known(
+            StepKey(label, bytes.fromhex(args), ordinal),
+            n,
+            state,
+            text,
+            bytes.fromhex(result_hash) if result_hash else None,
+            attempts,
+        )
+        for label, args, ordinal, n, state, text, result_hash, attempts in rows or ()
+    )
+
+
+def findings_of(rows: list[list[Any]] | None) -> tuple[Finding, ...]:
+    """Read the ``findings`` column of load_items."""
+    return tuple(
+        Finding(check, severity, reason, evidence or {}, n)
+        for check, severity, reason, evidence, n in rows or ()
+    )

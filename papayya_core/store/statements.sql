@@ -1,0 +1,124 @@
+-- The statements of the hot path: one function of the contract each. See migrations/ for the bodies.
+
+-- name: register_agent
+-- An agent and its version, made at first sight.
+SELECT agent_id, version_id
+FROM papayya.register_agent_v1(%(name)s, %(version)s, %(entrypoint)s, %(model)s, %(instructions)s, %(tools)s::jsonb,
+                               %(max_steps)s::int, %(max_seconds)s::float8, %(budget_nusd)s);
+
+-- name: start_run
+-- A run, made or gone on with.
+SELECT run_id, existed, cancelled
+FROM papayya.start_run_v1(%(name)s, %(label)s, %(carrier)s, %(expect_count)s, %(expect_keys)s::text[], %(budget_nusd)s);
+
+-- name: set_budget
+-- The cap of a run, or of one agent within it.
+SELECT papayya.set_budget_v1(%(run)s, %(agent)s, %(limit_nusd)s);
+
+-- name: seal_run
+-- The run's input was read to its end.
+UPDATE papayya.run SET sealed_at = coalesce(sealed_at, papayya.now()) WHERE id = %(run)s;
+
+-- name: capture
+-- A batch of items and their ledger rows.
+SELECT seq, item_id, item_key, item_ordinal, item_state, fresh
+FROM papayya.capture_v1(%(run)s, %(agent)s, %(source)s, %(doc)s::json, %(bodies)b::bytea[], NULL);
+
+-- name: open
+-- A lease on one item, with its finished steps.
+SELECT verdict, fence, until, reason, known, delivery, left_nusd, began
+FROM papayya.open_v1(%(item)s, %(lane)s, %(owner)s, %(lease)s::float8, %(version)s, %(max_seconds)s::float8,
+                     %(max_deliveries)s::int, %(dispatch_no)s::int, %(takeover)s, %(token)s);
+
+-- name: enter
+-- Capture and open of one item.
+SELECT item_id, item_key, item_ordinal, fresh, verdict, fence, until, reason, known, delivery, left_nusd, began
+FROM papayya.enter_v1(%(run)s, %(agent)s, %(source)s, %(doc)s::json, %(bodies)b::bytea[], %(owner)s, %(lease)s::float8,
+                      %(version)s, %(max_seconds)s::float8, %(max_deliveries)s::int, %(token)s);
+
+-- name: checkpoint
+-- Finished steps, each under its fence.
+SELECT seq, verdict, stored, left_nusd
+FROM papayya.checkpoint_v1(%(doc)s::json, %(bodies)b::bytea[], %(budgeted)s) ORDER BY seq;
+
+-- name: close
+-- The end of an item.
+SELECT papayya.close_v1(%(item)s, %(fence)s, %(state)s::papayya.item_state, %(reason)s, %(hash)s::bytea, %(codec)s::int,
+                        %(size)s::int, %(body)b::bytea, %(findings)s::json, %(cost_nusd)s, %(tokens)s);
+
+-- name: release
+-- The end of a dispatch, not of its item.
+SELECT verdict, until
+FROM papayya.release_v1(%(item)s, %(fence)s, %(state)s::papayya.item_state, %(reason)s, %(delay)s::float8,
+                        %(findings)s::json, %(cost_nusd)s, %(tokens)s);
+
+-- name: load_payload
+-- One payload of an item's tenant.
+SELECT p.codec, p.body
+FROM papayya.item i JOIN papayya.payload p ON p.tenant_id = i.tenant_id AND p.hash = %(hash)s
+WHERE i.id = %(item)s;
+
+-- name: load_step
+-- The stored result of a step that another dispatch finished first.
+SELECT s.result::text, p.codec, p.body
+FROM papayya.step s JOIN papayya.item i ON i.id = s.item_id
+LEFT JOIN papayya.payload p ON p.tenant_id = i.tenant_id AND p.hash = s.result_hash
+WHERE s.item_id = %(item)s AND s.label = %(label)s AND s.args_hash = %(args_hash)s AND s.ordinal = %(ordinal)s;
+
+-- name: load_items
+-- What came of items: state, outcome, cost, output and findings.
+SELECT i.id, i.shown_key, i.tenant, i.state, i.outcome, i.cost_nusd, i.reason, i.due_at, p.codec, p.body,
+       i.output_hash IS NOT NULL AS has_output,
+       (SELECT json_agg(json_build_array(f.check_name, f.severity, f.reason, f.evidence, f.n) ORDER BY f.id)
+        FROM papayya.finding f WHERE f.item_id = i.id AND f.retired_at IS NULL) AS findings
+FROM papayya.item_now i
+LEFT JOIN papayya.payload p ON p.tenant_id = i.tenant_id AND p.hash = i.output_hash
+WHERE i.id = ANY (%(items)b);
+
+-- name: load_input
+-- The input of an item, as it was given.
+SELECT i.run_id, i.key, i.ordinal, p.codec, p.body
+FROM papayya.item i LEFT JOIN papayya.payload p ON p.tenant_id = i.tenant_id AND p.hash = i.input_hash
+WHERE i.id = %(item)s;
+
+-- name: unfinished
+-- The items of a run and agent that have not ended.
+SELECT i.id, t.name AS tenant, i.key, i.ordinal
+FROM papayya.item i JOIN papayya.tenant t ON t.id = i.tenant_id
+WHERE i.run_id = %(run)s AND i.agent_id = %(agent)s AND i.parent_id IS NULL
+  AND i.state IN ('queued', 'running', 'paused', 'waiting') AND i.id > %(after)s
+ORDER BY i.id LIMIT %(limit)s;
+
+-- name: retrieve
+-- The newest output that was stored for a key of this tenant, in whatever run.
+SELECT p.codec, p.body
+FROM papayya.item i JOIN papayya.item me ON me.id = %(item)s AND me.tenant_id = i.tenant_id
+JOIN papayya.payload p ON p.tenant_id = i.tenant_id AND p.hash = i.output_hash
+WHERE i.key = %(key)s AND i.state = 'completed' AND i.id <> me.id
+ORDER BY i.finished_at DESC LIMIT 1;
+
+-- name: heartbeat
+-- All leases of a worker, renewed.
+SELECT papayya.heartbeat_v1(%(owner)s, %(lease)s::float8);
+
+-- name: live_owners
+-- Who holds leases now.
+SELECT DISTINCT locked_by FROM papayya.dispatch WHERE ended_at IS NULL;
+
+-- name: lead
+-- Leadership of a role.
+SELECT papayya.lead_v1(%(role)s, %(owner)s, %(lease)s::float8, %(dead)s::text[]);
+
+-- name: sweep
+-- Dispatches whose worker is gone.
+SELECT item_id, item_key, run_name, locked_by, item_state, reason
+FROM papayya.sweep_v1(%(dead)s::text[], %(max_deliveries)s::int, %(limit)s::int);
+
+-- name: wake
+-- Waiting items that are due.
+SELECT papayya.wake_v1(%(limit)s::int);
+
+-- name: claim_sends
+-- Queued items to send again.
+SELECT item_id, item_key, run_name, carrier, agent_name, tenant_name, dispatch_no, envelope_hash
+FROM papayya.claim_sends_v1(%(carriers)s::text[], %(backoff)s::float8, %(limit)s::int);

@@ -1,0 +1,48 @@
+"""The few primitives in which asynchronous and threaded code differ: the threaded side."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+sleep = time.sleep
+Mutex = threading.Lock
+
+
+class Signal:
+    """Set once by somebody else, waited for by one. A bare lock costs less than an Event."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        """Let the waiter go on."""
+        self._lock.release()
+
+    def wait(self) -> None:
+        """Return once it is set."""
+        self._lock.acquire()
+
+
+def finish(fn: Callable[[], T]) -> T:
+    """Run a write to its end even if Ctrl-C arrives meanwhile: it is paid work.
+
+    What is interrupted is sent again; every write of the contract may be sent twice.
+    """
+    try:
+        return fn()
+    except KeyboardInterrupt:
+        fn()
+        raise
+
+
+def call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call user code."""
+    return fn(*args, **kwargs)
