@@ -63,11 +63,14 @@ def _at_least(least: int) -> Kind:
     return Kind(f"a whole number, {least} or more", parse)
 
 
-def _parse_seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ValueError(text)
-    return value
+def _seconds(*, zero: bool) -> Kind:
+    def parse(text: str) -> float:
+        value = float(text)
+        if not (0 < value < float("inf") or (zero and value == 0)):
+            raise ValueError(text)
+        return value
+
+    return Kind(f"a number of seconds{', 0 or more' if zero else ' above 0'}", parse)
 
 
 def _parse_switch(text: str) -> bool:
@@ -107,7 +110,7 @@ def default_home(env: Mapping[str, str] = os.environ) -> Path:
 
 URL = Kind("postgresql://user@host:port/database", _parse_url)
 TEXT = Kind("text", str)
-SECONDS = Kind("a number of seconds above 0", _parse_seconds)
+SECONDS = _seconds(zero=False)
 SWITCH = Kind("1 | 0 | true | false | yes | no | on | off", _parse_switch)
 DIRECTORY = Kind("a directory", lambda text: Path(text).expanduser().absolute())
 NAMES = Kind("none, or names with commas between them", _parse_names)
@@ -151,7 +154,9 @@ class Settings:
     )
     step_attempts: int = _setting(5, _at_least(1), "Attempts of one step before the item fails.")
     retry_inline_seconds: float = _setting(
-        2.0, SECONDS, "Retry delays up to this are waited out in place; longer ones free the slot."
+        2.0,
+        _seconds(zero=True),
+        "Retry delays up to this are waited out in place; longer ones free the slot.",
     )
     max_payload_bytes: int = _setting(
         8 * 1024 * 1024, _at_least(1024), "The largest input, output or step result that is stored."
