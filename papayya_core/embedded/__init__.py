@@ -98,7 +98,7 @@ def _account(home: Path) -> account.Account | None:
     obstacle = account.obstacle(who, home)
     if who is not None and obstacle is not None:
         raise EmbeddedError(
-            f"Postgres refuses to run as root, so it runs as {who.name!r}, who may not enter"
+            f"Postgres refuses to run as root, so it runs as {who.name}, who may not enter"
             f" {obstacle}; set PAPAYYA_HOME to a directory outside of it, for example"
             " /var/lib/papayya, or set PAPAYYA_DATABASE_URL"
         )

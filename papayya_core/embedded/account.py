@@ -13,7 +13,7 @@ CANDIDATES = ("papayya", "postgres", "nobody")
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A system account that is not root."""
+    """A system account that is not root; `name` is for people."""
 
     name: str
     uid: int
@@ -24,9 +24,9 @@ def choose(data: Path) -> Account | None:
     """Pick the owner of existing data, else an unprivileged account; None means our own."""
     if os.geteuid() != 0:
         return None
-    entry = pwd.getpwuid(data.stat().st_uid) if data.exists() else None
-    if entry is None or entry.pw_uid == 0:
-        entry = next(e for e in map(_find, CANDIDATES) if e is not None)
+    if data.exists() and (owner := data.stat()).st_uid != 0:
+        return Account(f"the owner of {data}", owner.st_uid, owner.st_gid)
+    entry = next(e for e in map(_find, CANDIDATES) if e is not None)
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
