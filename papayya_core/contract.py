@@ -117,11 +117,14 @@ class Known(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """The answer to open: with the verdict ``go`` there is a fence, else a reason."""
+    """The answer to open: with the verdict ``go`` there is a fence, else a reason.
+
+    ``delay``: seconds until it may be worth asking again (wait, busy).
+    """
 
     verdict: OpenVerdict
     fence: int | None
-    until: datetime | None
+    delay: float
     reason: str | None
     known: tuple[Known, ...]
     delivery: int | None
@@ -156,6 +159,14 @@ class Checkpointed(NamedTuple):
     verdict: Literal["go", "cancelled", "lost"]
     stored: bool
     left_nusd: int | None
+
+
+class Closed(NamedTuple):
+    """The end of an item: what it is now, and what it cost over all its dispatches."""
+
+    verdict: Literal["completed", "failed", "cancelled", "lost"]
+    outcome: Outcome | None
+    cost_nusd: int
 
 
 @dataclass(frozen=True, slots=True)

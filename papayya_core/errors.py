@@ -6,8 +6,12 @@ PapayyaError                 something the caller can act on; the message says w
 │   └── StoreUnavailable     Postgres stayed away longer than ``db_patience``
 ├── InvalidKey               a tenant, run, agent, item or label name that cannot be stored
 ├── NotInItem                ``run.task`` and friends were called outside any item
-├── ItemBusy                 another live process holds the item
 ├── ItemFailed               the item had already failed; ``papayya retry`` queues it again
+├── ItemParked               the item is paused, or its run is draining; it goes on later
+│   └── BudgetExhausted      … because nothing is left of a budget
+├── ItemWasCancelled         somebody cancelled the item
+├── ItemTookTooLong          the item passed its ``max_seconds`` or ``max_steps``
+├── ItemTakenOver            another worker finished the item, or has it now
 ├── OutputUnavailable        the item ended, but its output was not stored
 ├── NonRetriable             raised by user code: this error must not be tried again
 ├── Reject                   raised by user code: the model's answer is unusable
@@ -49,12 +53,28 @@ class NotInItem(PapayyaError, RuntimeError):
     """A step method was called where no item is current."""
 
 
-class ItemBusy(PapayyaError):
-    """Another live process holds the item; its lease ends at ``until``."""
-
-
 class ItemFailed(PapayyaError):
     """The item failed in an earlier execution and was not queued again."""
+
+
+class ItemParked(PapayyaError):
+    """The item is parked with its finished steps; it goes on when it is released."""
+
+
+class BudgetExhausted(ItemParked):
+    """The item is parked because nothing is left of a budget."""
+
+
+class ItemWasCancelled(PapayyaError):
+    """Somebody cancelled the item."""
+
+
+class ItemTookTooLong(PapayyaError, TimeoutError):
+    """The item passed a limit of its agent."""
+
+
+class ItemTakenOver(PapayyaError):
+    """Another worker has the item; what this one did after that was not recorded."""
 
 
 class OutputUnavailable(PapayyaError):

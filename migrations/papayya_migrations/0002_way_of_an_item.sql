@@ -111,6 +111,7 @@ DECLARE
     v_row record;
     v_id bigint;
     v_ordinal int;
+    v_fresh boolean;
 BEGIN
     INSERT INTO papayya.tenant (name)
     SELECT DISTINCT t FROM json_to_recordset(p_doc) AS d (t text) ORDER BY t
@@ -155,14 +156,15 @@ BEGIN
     LOOP
         v_id := v_row.id;
         v_ordinal := v_row.ordinal;
+        v_fresh := coalesce(v_id = ANY (v_new), false);
         IF v_row.o IS NULL AND v_row.input_digest IS DISTINCT FROM decode(v_row.g, 'hex') THEN
-            SELECT t.id, t.ordinal INTO v_id, v_ordinal
+            SELECT t.id, t.ordinal, t.made INTO v_id, v_ordinal, v_fresh
             FROM papayya.take_ordinal_v1(p_run, p_agent, v_row.tenant_id, v_row.k, decode(v_row.h, 'hex'),
                                          decode(v_row.g, 'hex'), v_row.p, v_state, p_source, p_send_at) AS t;
         END IF;
         seq := v_row.s; item_id := v_id; item_key := v_row.k; item_ordinal := v_ordinal;
         SELECT i.state INTO item_state FROM papayya.item i WHERE i.id = v_id;
-        fresh := v_id = ANY (v_new);
+        fresh := v_fresh;
         RETURN NEXT;
     END LOOP;
 END $$;
@@ -170,7 +172,7 @@ END $$;
 -- The rare path of capture: the key is taken by another input. Find it again, or the next free ordinal.
 CREATE FUNCTION papayya.take_ordinal_v1(
     p_run bigint, p_agent bigint, p_tenant bigint, p_key text, p_hash bytea, p_digest bytea, p_parent bigint,
-    p_state papayya.item_state, p_source text, p_send_at timestamptz, OUT id bigint, OUT ordinal int)
+    p_state papayya.item_state, p_source text, p_send_at timestamptz, OUT id bigint, OUT ordinal int, OUT made boolean)
     LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -181,6 +183,7 @@ BEGIN
         WHERE i.run_id = p_run AND i.agent_id = p_agent AND i.tenant_id = p_tenant AND i.key = p_key
           AND i.ordinal = v_ordinal AND i.input_digest IS NOT DISTINCT FROM p_digest;
         ordinal := v_ordinal;
+        made := id IS NULL;
         IF id IS NOT NULL THEN RETURN; END IF;
         INSERT INTO papayya.item (run_id, tenant_id, agent_id, key, ordinal, state, input_hash, input_digest, parent_id,
                                   finished_at, created_at, send_at)
@@ -196,15 +199,22 @@ BEGIN
     END LOOP;
 END $$;
 
+-- The steps that earlier dispatches left: [[label, args hash, ordinal, n, state, result text, result payload, attempts]].
+CREATE FUNCTION papayya.known_steps_v1(p_item bigint) RETURNS json
+    LANGUAGE sql STABLE AS $$
+    SELECT json_agg(json_build_array(s.label, encode(s.args_hash, 'hex'), s.ordinal, s.n, s.state, s.result::text,
+                                     encode(s.result_hash, 'hex'), s.attempts) ORDER BY s.n)
+    FROM papayya.step s WHERE s.item_id = p_item AND s.n > 0
+    $$;
+
 -- Lease an item. Verdicts: go (with fence and finished steps) · done, failed, cancelled (it has ended) ·
 -- wait (not due yet) · busy (another live dispatch; until when) · pause (budget, by hand) · drain · drop (stale, unknown).
 -- The token makes an open that is sent twice (the connection broke) one open.
--- known: [[label, args hash, ordinal, n, state, result text, result payload, attempts]], hashes in hex.
 CREATE FUNCTION papayya.open_v1(
     p_item bigint, p_lane text, p_owner text, p_lease double precision, p_version bigint, p_max_seconds double precision,
     p_max_deliveries int, p_dispatch_no int, p_takeover boolean, p_token bigint,
     OUT verdict text, OUT fence bigint, OUT until timestamptz, OUT reason text, OUT known json, OUT delivery int,
-    OUT left_nusd bigint, OUT began timestamptz)
+    OUT left_nusd bigint, OUT began timestamptz, OUT clock timestamptz)
     LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := papayya.now();
@@ -214,7 +224,9 @@ BEGIN
     SELECT * INTO i FROM papayya.item WHERE id = p_item FOR NO KEY UPDATE;
     IF NOT FOUND THEN verdict := 'drop'; reason := 'no such item'; RETURN; END IF;
     reason := i.reason;
-    IF i.state = 'completed' THEN verdict := 'done'; RETURN; END IF;
+    began := coalesce(i.started_at, v_now);
+    clock := v_now;
+    IF i.state = 'completed' THEN verdict := 'done'; known := papayya.known_steps_v1(p_item); RETURN; END IF;
     IF i.state IN ('failed', 'cancelled') THEN verdict := i.state; RETURN; END IF;
     IF p_dispatch_no < i.dispatch_no THEN verdict := 'drop'; reason := 'stale delivery'; RETURN; END IF;
     IF i.state = 'waiting' AND i.due_at > v_now THEN verdict := 'wait'; until := i.due_at; RETURN; END IF;
@@ -255,12 +267,8 @@ BEGIN
                deliveries = deliveries + 1, started_at = coalesce(started_at, v_now)
         WHERE id = p_item;
     END IF;
-    IF i.started_at IS NOT NULL THEN
-        SELECT json_agg(json_build_array(s.label, encode(s.args_hash, 'hex'), s.ordinal, s.n, s.state, s.result::text,
-                                         encode(s.result_hash, 'hex'), s.attempts) ORDER BY s.n) INTO known
-        FROM papayya.step s WHERE s.item_id = p_item;
-    END IF;
-    verdict := 'go'; delivery := i.deliveries + 1; reason := NULL; began := coalesce(i.started_at, v_now);
+    IF i.started_at IS NOT NULL THEN known := papayya.known_steps_v1(p_item); END IF;
+    verdict := 'go'; delivery := i.deliveries + 1; reason := NULL;
 END $$;
 
 -- Capture one item and lease it, in one round trip: a bare call of an agent.
@@ -269,10 +277,10 @@ CREATE FUNCTION papayya.enter_v1(
     p_owner text, p_lease double precision, p_version bigint, p_max_seconds double precision, p_max_deliveries int,
     p_token bigint)
     RETURNS TABLE (item_id bigint, item_key text, item_ordinal int, fresh boolean, verdict text, fence bigint,
-                   until timestamptz, reason text, known json, delivery int, left_nusd bigint, began timestamptz)
+                   until timestamptz, reason text, known json, delivery int, left_nusd bigint, began timestamptz, clock timestamptz)
     LANGUAGE sql AS $$
     SELECT c.item_id, c.item_key, c.item_ordinal, c.fresh, o.verdict, o.fence, o.until, o.reason, o.known, o.delivery,
-           o.left_nusd, o.began
+           o.left_nusd, o.began, o.clock
     FROM papayya.capture_v1(p_run, p_agent, p_source, p_doc, p_bodies, NULL) AS c,
          LATERAL papayya.open_v1(c.item_id, '', p_owner, p_lease, p_version, p_max_seconds, p_max_deliveries, NULL, false,
                                  p_token) AS o
@@ -344,8 +352,10 @@ END $$;
 -- p_findings: [{"check", "severity", "reason", "evidence", "n", "fingerprint"}]
 CREATE FUNCTION papayya.close_v1(
     p_item bigint, p_fence bigint, p_state papayya.item_state, p_reason text,
-    p_hash bytea, p_codec int, p_size int, p_body bytea, p_findings json, p_cost_nusd bigint, p_tokens bigint)
-    RETURNS text LANGUAGE plpgsql AS $$
+    p_hash bytea, p_codec int, p_size int, p_body bytea, p_findings json, p_cost_nusd bigint, p_tokens bigint,
+    OUT verdict text, OUT outcome papayya.outcome, OUT cost_nusd bigint)
+    LANGUAGE plpgsql AS $$
+#variable_conflict use_column
 DECLARE
     v_now timestamptz := papayya.now();
     v_end papayya.item_state := p_state;
@@ -354,7 +364,10 @@ BEGIN
     SELECT * INTO i FROM papayya.item WHERE id = p_item FOR NO KEY UPDATE;
     IF i.state = 'cancelled' THEN v_end := 'cancelled'; END IF;
     UPDATE papayya.dispatch SET ended_at = v_now, ending = v_end::text::papayya.ending WHERE id = p_fence AND ended_at IS NULL;
-    IF NOT FOUND THEN RETURN (SELECT ending FROM papayya.dispatch WHERE id = p_fence); END IF;
+    IF NOT FOUND THEN
+        SELECT d.ending, i.outcome, i.cost_nusd INTO verdict, outcome, cost_nusd FROM papayya.dispatch d WHERE d.id = p_fence;
+        RETURN;
+    END IF;
     PERFORM papayya.outside_steps_v1(i, p_fence, p_cost_nusd, p_tokens, v_now);
     PERFORM papayya.add_findings_v1(i, p_fence, p_findings);
     IF p_body IS NOT NULL THEN
@@ -366,11 +379,12 @@ BEGIN
         outcome = CASE WHEN v_end IN ('completed', 'failed') THEN papayya.outcome_v1(p_item) END,
         output_hash = CASE WHEN v_end = 'completed' THEN p_hash END,
         finished_at = v_now, cost_nusd = s.cost, tokens = s.tokens, steps = s.steps
-    FROM (SELECT coalesce(sum(cost_nusd), 0) AS cost, coalesce(sum(st.tokens), 0) AS tokens,
-                 count(*) FILTER (WHERE n > 0) AS steps
-          FROM papayya.step st WHERE item_id = p_item) AS s
-    WHERE id = p_item;
-    RETURN v_end;
+    FROM (SELECT coalesce(sum(st.cost_nusd), 0) AS cost, coalesce(sum(st.tokens), 0) AS tokens,
+                 count(*) FILTER (WHERE st.n > 0) AS steps
+          FROM papayya.step st WHERE st.item_id = p_item) AS s
+    WHERE id = p_item
+    RETURNING papayya.item.outcome, papayya.item.cost_nusd INTO outcome, cost_nusd;
+    verdict := v_end;
 END $$;
 
 -- Cost that was reported outside any step: step 0.

@@ -26,13 +26,13 @@ FROM papayya.capture_v1(%(run)s, %(agent)s, %(source)s, %(doc)s::json, %(bodies)
 
 -- name: open
 -- A lease on one item, with its finished steps.
-SELECT verdict, fence, until, reason, known, delivery, left_nusd, began
+SELECT verdict, fence, until, reason, known, delivery, left_nusd, began, clock
 FROM papayya.open_v1(%(item)s, %(lane)s, %(owner)s, %(lease)s::float8, %(version)s, %(max_seconds)s::float8,
                      %(max_deliveries)s::int, %(dispatch_no)s::int, %(takeover)s, %(token)s);
 
 -- name: enter
 -- Capture and open of one item.
-SELECT item_id, item_key, item_ordinal, fresh, verdict, fence, until, reason, known, delivery, left_nusd, began
+SELECT item_id, item_key, item_ordinal, fresh, verdict, fence, until, reason, known, delivery, left_nusd, began, clock
 FROM papayya.enter_v1(%(run)s, %(agent)s, %(source)s, %(doc)s::json, %(bodies)b::bytea[], %(owner)s, %(lease)s::float8,
                       %(version)s, %(max_seconds)s::float8, %(max_deliveries)s::int, %(token)s);
 
@@ -43,7 +43,8 @@ FROM papayya.checkpoint_v1(%(doc)s::json, %(bodies)b::bytea[], %(budgeted)s) ORD
 
 -- name: close
 -- The end of an item.
-SELECT papayya.close_v1(%(item)s, %(fence)s, %(state)s::papayya.item_state, %(reason)s, %(hash)s::bytea, %(codec)s::int,
+SELECT verdict, outcome, cost_nusd
+FROM papayya.close_v1(%(item)s, %(fence)s, %(state)s::papayya.item_state, %(reason)s, %(hash)s::bytea, %(codec)s::int,
                         %(size)s::int, %(body)b::bytea, %(findings)s::json, %(cost_nusd)s, %(tokens)s);
 
 -- name: release

@@ -16,7 +16,7 @@ from psycopg.types.numeric import Int8Dumper
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from papayya_core import aio
-from papayya_core.contract import AgentRef, Captured, Checkpointed, Opened, Run
+from papayya_core.contract import AgentRef, Captured, Checkpointed, Closed, Opened, Run
 from papayya_core.errors import StoreError, StoreUnavailable
 from papayya_core.store import rows
 from papayya_core.store.combine_async import AsyncCombiner
@@ -185,7 +185,7 @@ class AsyncStore:
     def _lease(self, ref: AgentRef, max_seconds: float | None) -> dict[str, Any]:
         return {
             "owner": self._owner,
-            "lease": self._settings.lease,
+            "lease": self._settings.lease_seconds,
             "version": ref.version_id,
             "max_seconds": max_seconds,
             "max_deliveries": self._settings.max_deliveries,
@@ -215,14 +215,14 @@ class AsyncStore:
         findings: Sequence[Finding] = (),
         cost_nusd: int = 0,
         tokens: int = 0,
-    ) -> str:
-        """End an item; return completed, failed, cancelled, or lost when the fence is old."""
+    ) -> Closed:
+        """End an item; the verdict is completed, failed, cancelled, or lost (an old fence)."""
         params = _ending(item_id, fence, state, reason, findings, cost_nusd, tokens)
         params |= {"hash": None, "codec": None, "size": None, "body": None}
         if body is not None:
             params |= {"hash": body.hash, "codec": body.codec, "size": body.size, "body": body.data}
-        [[verdict]] = await self.fetch("close", params)
-        return str(verdict)
+        [row] = await self.fetch("close", params)
+        return Closed(*row)
 
     async def release(
         self,
@@ -256,8 +256,10 @@ class _Context:
 
 
 def _opened(row: Sequence[Any]) -> Opened:
-    verdict, fence, until, reason, known, delivery, left, began = row
-    return Opened(verdict, fence, until, reason, rows.known_steps(known), delivery, left, began)
+    verdict, fence, until, reason, known, delivery, left, began, clock = row
+    delay = (until - clock).total_seconds() if until is not None else 0.0
+    steps = rows.known_steps(known)
+    return Opened(verdict, fence, max(0.0, delay), reason, steps, delivery, left, began)
 
 
 def _ending(

@@ -1,0 +1,78 @@
+"""What is current here: the item's execution and the step. Context variables, so that every task
+and every worker thread sees its own.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from papayya_core.execution import Execution, Step
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_EXECUTION: ContextVar[Execution | None] = ContextVar("papayya_execution", default=None)
+_STEP: ContextVar[Step | None] = ContextVar("papayya_step", default=None)
+
+
+def current() -> Execution | None:
+    """Return the execution of the item that is current here."""
+    return _EXECUTION.get()
+
+
+def current_step() -> Step | None:
+    """Return the step that is current here; None for code outside any step."""
+    return _STEP.get()
+
+
+def activate(execution: Execution | None) -> None:
+    """Make an execution current until somebody else does (a handle without a block)."""
+    _EXECUTION.set(execution)
+    _STEP.set(None)
+
+
+@contextmanager
+def executing(execution: Execution) -> Iterator[None]:
+    """Make an execution current for a block.
+
+    The values from before are set again rather than a token reset: a token belongs to one context,
+    and a generator may be closed in another.
+    """
+    before, step = _EXECUTION.get(), _STEP.get()
+    activate(execution)
+    try:
+        yield
+    finally:
+        _EXECUTION.set(before)
+        _STEP.set(step)
+
+
+@contextmanager
+def stepping(step: Step) -> Iterator[None]:
+    """Make a step current for a block."""
+    before = _STEP.get()
+    _STEP.set(step)
+    try:
+        yield
+    finally:
+        _STEP.set(before)
+
+
+def bind(fn: Callable[P, R]) -> Callable[P, R]:
+    """Carry the current item into a thread: ``executor.submit(bind(fn), …)``.
+
+    Threads that an agent starts by itself do not inherit context variables.
+    """
+    context = copy_context()
+
+    @wraps(fn)
+    def bound(*args: P.args, **kwargs: P.kwargs) -> R:
+        return context.copy().run(fn, *args, **kwargs)
+
+    return bound

@@ -1,0 +1,245 @@
+"""The way of an item: capture, open, run the body, close. The engine asks Postgres and obeys; it
+never knows on which carrier it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from papayya_core import aio, codec, context, rules
+from papayya_core.checks import CheckContext
+from papayya_core.contract import Finding, ItemResult, Transition
+from papayya_core.errors import (
+    ItemCancelled,
+    ItemTimedOut,
+    LeaseLost,
+    Paused,
+    Signal,
+    Throttled,
+)
+from papayya_core.execution import Execution
+from papayya_core.results import store_value, unstored
+from papayya_core.steps_async import AsyncSteps
+from papayya_core.store import rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from papayya_core.contract import Agent, Captured, Opened, Run
+    from papayya_core.plugins import Plugins
+    from papayya_core.settings import Settings
+    from papayya_core.store.store_async import AsyncStore
+
+
+@dataclass(slots=True)
+class Ended:
+    """How a dispatch ended. ``signal`` or ``error`` is what the body raised, if anything.
+
+    ``state`` is the item's: completed, failed, cancelled, waiting, paused, queued; or lost when
+    another worker has the item.
+    """
+
+    state: str
+    outcome: Any = None
+    output: Any = None
+    cost_nusd: int = 0
+    reason: str | None = None
+    delay: float = 0.0
+    error: BaseException | None = None
+    signal: Signal | None = None
+    findings: list[Finding] = field(default_factory=list)
+
+
+class AsyncEngine:
+    """Runs items under the contract."""
+
+    def __init__(self, store: AsyncStore, plugins: Plugins, settings: Settings) -> None:
+        self.store = store
+        self.steps = AsyncSteps(store, plugins, settings)
+        self._plugins = plugins
+        self._settings = settings
+
+    def execution(
+        self, run: Run, agent: Agent, tenant: str, captured: Captured, opened: Opened
+    ) -> Execution:
+        """Begin an execution of an item that may go."""
+        return Execution(
+            run,
+            agent,
+            tenant,
+            captured,
+            opened,
+            enforce=self._settings.mode == "enforce",
+            step_attempts=self._settings.step_attempts,
+        )
+
+    async def carry(
+        self,
+        execution: Execution,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Ended:
+        """Run the body of an item and end its dispatch; only what is not an Exception passes."""
+        try:
+            with context.executing(execution):
+                output = await aio.call(fn, args, kwargs)
+        except BaseException as error:  # noqa: BLE001 - each kind has its own ending
+            return await self._end_raised(execution, error)
+        if execution.latch is not None and not isinstance(execution.latch, LeaseLost):
+            return await self._park(execution, execution.latch)
+        return await self.complete(execution, output)
+
+    async def _end_raised(self, execution: Execution, error: BaseException) -> Ended:
+        if isinstance(error, Signal):
+            execution.trip(error)
+        if execution.latch is not None:
+            return await self._park(execution, execution.latch)
+        if isinstance(error, Exception):
+            return await self.fail(execution, error)
+        await aio.finish(lambda: self.release(execution, "queued", "interrupted"))
+        raise error
+
+    async def _park(self, execution: Execution, signal: Signal) -> Ended:
+        """Turn a signal into the item's next state."""
+        if isinstance(signal, LeaseLost):
+            return Ended("lost", reason=signal.reason, signal=signal)
+        if isinstance(signal, Throttled):
+            ended = await self.release(execution, "waiting", signal.reason, signal.delay)
+        elif isinstance(signal, Paused):
+            ended = await self.release(execution, "paused", signal.reason)
+        elif isinstance(signal, ItemCancelled):
+            ended = await self._close(execution, "cancelled", signal.reason, [])
+        else:
+            check = signal.limit if isinstance(signal, ItemTimedOut) else "signal"
+            finding = Finding(check, "failed", signal.reason)
+            ended = await self._close(execution, "failed", signal.reason, [finding])
+        ended.signal = signal
+        return ended
+
+    async def complete(self, execution: Execution, output: object) -> Ended:
+        """End an item with its output: judge it, store it, commit both."""
+        findings = execution.changed_steps()
+        facts = CheckContext(
+            execution.run.name,
+            execution.tenant,
+            execution.shown_key,
+            execution.agent,
+            output,
+            tuple(execution.findings),
+        )
+        findings += self._plugins.check(facts)
+        stored = store_value(output, self._plugins.encoders, -1, self._settings.max_payload_bytes)
+        if stored.why is not None:
+            findings.append(unstored(stored, "the output", "degraded"))
+        reason = next((f.reason for f in findings if f.severity != "note"), None)
+        ended = await self._close(execution, "completed", reason, findings, stored.body)
+        ended.output = output if ended.state == "completed" else None
+        return ended
+
+    async def fail(self, execution: Execution, error: BaseException) -> Ended:
+        """End an item with the exception that its body raised."""
+        reason = rules.describe_error(error)
+        finding = Finding("exception", "failed", reason, rules.as_evidence(error))
+        ended = await self._close(execution, "failed", reason, [finding])
+        ended.error = error
+        return ended
+
+    async def _close(
+        self,
+        execution: Execution,
+        state: str,
+        reason: str | None,
+        findings: list[Finding],
+        body: Any = None,
+    ) -> Ended:
+        findings = [*execution.findings, *findings]
+        closed = await aio.finish(
+            lambda: self.store.close(
+                execution.item_id,
+                execution.fence,
+                state,
+                reason=rules.storable(reason) if reason else None,
+                body=body,
+                findings=findings,
+                cost_nusd=execution.cost_nusd,
+                tokens=execution.tokens,
+            )
+        )
+        ended = Ended(closed.verdict, closed.outcome, None, closed.cost_nusd, reason)
+        ended.findings = findings
+        self._tell(execution, ended)
+        return ended
+
+    async def release(
+        self, execution: Execution, state: str, reason: str, delay: float = 0.0
+    ) -> Ended:
+        """End a dispatch, not its item: queued, waiting or paused. Finished steps are kept."""
+        verdict = await self.store.release(
+            execution.item_id,
+            execution.fence,
+            state,
+            reason=rules.storable(reason),
+            delay=delay,
+            findings=execution.findings,
+            cost_nusd=execution.cost_nusd,
+            tokens=execution.tokens,
+        )
+        ended = Ended(verdict, reason=reason, delay=delay, findings=list(execution.findings))
+        self._tell(execution, ended)
+        return ended
+
+    def _tell(self, execution: Execution, ended: Ended) -> None:
+        if ended.state == "lost":
+            return
+        self._plugins.on_transition(
+            Transition(
+                execution.run.name,
+                execution.tenant,
+                execution.agent.name,
+                execution.shown_key,
+                execution.item_id,
+                ended.state,  # type: ignore[arg-type]
+                ended.outcome,
+                ended.reason,
+                ended.cost_nusd,
+                tuple(ended.findings),
+            )
+        )
+
+    async def results(self, item_ids: Sequence[int]) -> dict[int, ItemResult]:
+        """Read what came of items, with their outputs."""
+        found = await self.store.fetch("load_items", {"items": list(item_ids)})
+        return {row[0]: self._result(*row[1:]) for row in found}
+
+    def _result(
+        self,
+        key: str,
+        tenant: str,
+        state: Any,
+        outcome: Any,
+        cost_nusd: int,
+        reason: str | None,
+        _due: Any,
+        codec_no: int | None,
+        data: bytes | None,
+        _has_output: bool,
+        findings: Any,
+    ) -> ItemResult:
+        output = None
+        if codec_no is not None and data is not None:
+            try:
+                output = codec.decode(rows.unpack(codec_no, data), self._plugins.encoders)
+            except Exception as error:  # noqa: BLE001 - user classes are rebuilt in here
+                reason = f"the output cannot be read back: {rules.describe_error(error)}"
+        return ItemResult(
+            key,
+            state,
+            outcome,
+            output,
+            rules.usd(cost_nusd),
+            rows.findings_of(findings),
+            tenant,
+            reason,
+        )

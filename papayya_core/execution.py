@@ -1,0 +1,222 @@
+"""One dispatch of one item in this process: what the database said, and what happened since.
+
+Shared by the asynchronous and the threaded engine, and by all threads that work on the item; its
+mutex is held for a few statements and never across I/O.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+from papayya_core import rules
+from papayya_core.contract import Finding, StepKey, StepRow
+from papayya_core.errors import BudgetPaused, ItemCancelled, ItemTimedOut, LeaseLost, Signal
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from papayya_core.contract import (
+        Agent,
+        Captured,
+        Checkpointed,
+        Known,
+        Opened,
+        Run,
+        StepCall,
+        StepState,
+    )
+
+_NAMESPACE = uuid.UUID("6ba7b812-9dad-11d1-80b4-00c04fd430c8")
+
+
+class Step:
+    """A step while it runs: its key, its number and what it reported to have cost."""
+
+    __slots__ = ("attempts", "began", "cost_nusd", "key", "kind", "n", "parent_n", "tokens")
+
+    def __init__(self, key: StepKey, n: int, kind: str, attempts: int, parent_n: int | None) -> None:
+        self.key = key
+        self.n = n
+        self.kind = kind
+        self.attempts = attempts
+        self.parent_n = parent_n
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin (another try of) the step."""
+        self.began = time.monotonic()
+        self.cost_nusd = 0
+        self.tokens = 0
+
+
+class Execution:
+    """The current item: its keys, finished steps, limits, cost and findings."""
+
+    def __init__(
+        self,
+        run: Run,
+        agent: Agent,
+        tenant: str,
+        captured: Captured,
+        opened: Opened,
+        *,
+        enforce: bool = True,
+        step_attempts: int = 5,
+    ) -> None:
+        assert opened.fence is not None  # noqa: S101 - only an item that may go has an execution
+        self.run = run
+        self.agent = agent
+        self.tenant = tenant
+        self.item_id = captured.item_id
+        self.key = captured.key
+        self.ordinal = captured.ordinal
+        self.fence = opened.fence
+        self.delivery = opened.delivery or 1
+        self.began: datetime | None = opened.began
+        self.enforce = enforce
+        self.step_attempts = step_attempts
+        self.known: dict[StepKey, Known] = {known.key: known for known in opened.known}
+        self.findings: list[Finding] = []
+        self.cost_nusd = 0  # outside any step
+        self.tokens = 0
+        self.latch: Signal | None = None
+        self._budgeted = opened.left_nusd is not None
+        self._left = opened.left_nusd
+        self._deadline = time.monotonic() + agent.max_seconds if agent.max_seconds else None
+        self._mutex = threading.Lock()
+        self._asked: set[StepKey] = set()
+        self._ran: list[StepKey] = []
+        self._ordinals: dict[tuple[str, bytes], int] = {}
+        self._labels: dict[str, int] = {}
+        self._n = max((known.n for known in opened.known), default=0)
+        self._steps = 0
+        self._children: dict[tuple[str, str], int] = {}
+        self._uuids = 0
+
+    @property
+    def shown_key(self) -> str:
+        """The key as people see it: the second item of one key is ``key#2``."""
+        return self.key if self.ordinal == 1 else f"{self.key}#{self.ordinal}"
+
+    def trip(self, signal: Signal) -> Signal:
+        """Latch a signal: whatever the user's code makes of it, the item stops here."""
+        with self._mutex:
+            self.latch = self.latch or signal
+        return self.latch
+
+    def gate(self, max_cost_nusd: int | None = None) -> None:
+        """Raise the signal that keeps the next step from starting, if there is one."""
+        if self.latch is None:
+            signal = self._limit(max_cost_nusd or 0)
+            if signal is None:
+                return
+            self.trip(signal)
+        assert self.latch is not None  # noqa: S101 - tripped above
+        raise self.latch.with_traceback(None)
+
+    def _limit(self, max_cost_nusd: int) -> Signal | None:
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            return ItemTimedOut(f"the item passed its {self.agent.max_seconds} seconds", "max_seconds")
+        if self.agent.max_steps is not None and self._steps >= self.agent.max_steps:
+            return ItemTimedOut(f"the item passed its {self.agent.max_steps} steps", "max_steps")
+        if self._left is not None and (self._left <= 0 or max_cost_nusd > self._left):
+            reason = f"budget: ${rules.usd(max(self._left, 0))} is left"
+            if max_cost_nusd:
+                reason += f", the step may cost ${rules.usd(max_cost_nusd)}"
+            if self.enforce:
+                return BudgetPaused(reason)
+            self._left = None
+            self.note("would_pause", reason)
+        return None
+
+    def begin(self, call: StepCall, parent: Step | None) -> tuple[Step, Known | None]:
+        """Number a step and find what an earlier dispatch knows of it."""
+        with self._mutex:
+            self._steps += 1
+            ordinal = self._ordinals.get((call.label, call.args_hash), 0) + 1
+            self._ordinals[call.label, call.args_hash] = ordinal
+            self._labels[call.label] = self._labels.get(call.label, 0) + 1
+            key = StepKey(call.label, call.args_hash, ordinal)
+            self._asked.add(key)
+            known = self.known.get(key)
+            if known is None:
+                self._n += 1
+        n, attempts = (known.n, known.attempts) if known else (self._n, 0)
+        return Step(key, n, call.kind, attempts, parent.n if parent else None), known
+
+    def row(self, step: Step, state: StepState) -> StepRow:
+        """Make the row that records a step."""
+        if state != "started":
+            self._ran.append(step.key)
+        return StepRow(
+            fence=self.fence,
+            item_id=self.item_id,
+            key=step.key,
+            n=step.n,
+            kind=step.kind,
+            state=state,
+            attempts=step.attempts,
+            seconds=time.monotonic() - step.began,
+            parent_n=step.parent_n,
+            cost_nusd=step.cost_nusd,
+            tokens=step.tokens,
+            budgeted=self._budgeted,
+        )
+
+    def told(self, answer: Checkpointed) -> None:
+        """Take in how the item may go on; the next gate acts on it."""
+        if answer.verdict == "lost":
+            self.trip(LeaseLost("another worker took the item over"))
+        elif answer.verdict == "cancelled":
+            self.trip(ItemCancelled("the item was cancelled"))
+        if answer.left_nusd is not None and self._left is not None:
+            self._left = answer.left_nusd
+
+    def add_cost(self, step: Step | None, nusd: int, tokens: int) -> None:
+        """Book what was reported to the step, or outside any step to the item."""
+        with self._mutex:
+            holder = step if step is not None else self
+            holder.cost_nusd += nusd
+            holder.tokens += tokens
+            if step is None and self._left is not None:
+                self._left -= nusd
+
+    def note(self, check: str, reason: str, n: int | None = None, **evidence: object) -> None:
+        """Add a finding that does not touch the outcome."""
+        self.findings.append(Finding(check, "note", reason, evidence, n))
+
+    def changed_steps(self) -> list[Finding]:
+        """Say which labels ran again because their arguments changed."""
+        labels = rules.changed_labels(self.known.values(), frozenset(self._asked), self._ran)
+        return [
+            Finding("step_input_changed", "note", f"step {label!r} ran again with other arguments")
+            for label in labels
+        ]
+
+    def child_ordinal(self, agent: str, key: str) -> int:
+        """Number the calls of one agent with one key within this item."""
+        with self._mutex:
+            number = self._children.get((agent, key), 0) + 1
+            self._children[agent, key] = number
+        return number
+
+    def idempotency_key(self, label: str, step: Step | None) -> str:
+        """Name the effect of a step the same in every attempt, delivery and resume."""
+        if step is not None and step.key.label == label:
+            part = f"{step.key.args_hash.hex()}/{step.key.ordinal}"
+        else:
+            part = f"next/{self._labels.get(label, 0) + 1}"
+        return str(uuid.uuid5(_NAMESPACE, f"{self._identity()}/{label}/{part}"))
+
+    def next_uuid(self) -> uuid.UUID:
+        """Make the next UUID of this item: the n-th one is the same in every execution."""
+        with self._mutex:
+            self._uuids += 1
+            number = self._uuids
+        return uuid.uuid5(_NAMESPACE, f"{self._identity()}/uuid/{number}")
+
+    def _identity(self) -> str:
+        return f"{self.run.name}/{self.tenant}/{self.agent.name}/{self.key}/{self.ordinal}"

@@ -1,0 +1,115 @@
+"""Renews the leases of one worker, from a process of its own that busy user code cannot starve.
+
+Run as ``python -m papayya_core.heartbeat``: one JSON line on stdin says for whom; the end of stdin
+or the worker's death ends it. A worker that is stopped (SIGSTOP, a suspended machine) is not
+renewed: it only looks alive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import select
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from papayya_core import owner as owners
+from papayya_core.settings import Settings
+from papayya_core.store.sql import statements
+
+logger = logging.getLogger("papayya.heartbeat")
+
+
+class Heartbeat:
+    """Starts the renewal for this process, in the way the settings say, and stops it."""
+
+    def __init__(self, dsn: str, settings: Settings, owner: str) -> None:
+        self._job = {
+            "dsn": dsn,
+            "owner": owner,
+            "lease": settings.lease_seconds,
+            "every": settings.heartbeat_seconds,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stop = threading.Event()
+        if settings.heartbeat == "process":
+            self._process = _spawn(self._job)
+        elif settings.heartbeat == "thread":
+            threading.Thread(target=self._loop, name="papayya-heartbeat", daemon=True).start()
+
+    def _loop(self) -> None:
+        beat = Beat(self._job)
+        while not self._stop.wait(self._job["every"]):  # type: ignore[arg-type]
+            beat()
+
+    def stop(self) -> None:
+        """End the renewal."""
+        self._stop.set()
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+            self._process.wait()
+
+
+def _spawn(job: dict[str, Any]) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-m", "papayya_core.heartbeat"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for the worker, which still finishes what it has
+    )
+    assert process.stdin is not None  # noqa: S101 - asked for above
+    process.stdin.write(json.dumps(job).encode() + b"\n")
+    process.stdin.flush()
+    return process
+
+
+class Beat:
+    """One renewal over a connection that is opened again when it breaks."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        self._job = job
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def __call__(self) -> None:
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = psycopg.connect(
+                    self._job["dsn"], autocommit=True, application_name="papayya-heartbeat"
+                )
+            self._connection.execute(statements()["heartbeat"], self._job)
+        except psycopg.Error as error:
+            logger.warning("heartbeat failed: %s", error)
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+
+def is_stopped(owner: str) -> bool:
+    """Tell whether the worker is stopped; False where /proc does not tell."""
+    try:
+        stat = Path(f"/proc/{owner.split('/')[3]}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] in "Tt"
+
+
+def main() -> None:
+    """Beat until the worker is gone."""
+    job = json.loads(sys.stdin.buffer.readline())
+    beat = Beat(job)
+    while not select.select([sys.stdin], [], [], job["every"])[0]:
+        if owners.is_dead(job["owner"]):
+            return
+        if not is_stopped(job["owner"]):
+            beat()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""Every hook that Papayya calls. Group ``papayya``; mark implementations with ``papayya.hookimpl``.
+
+Observers collect, and each is guarded: what it raises is logged and changes nothing. Deciders are
+first-result: the first answer that is not None wins, and our own default answers last. All hooks
+are called synchronously, from the thread that does the work; none is called per row or per chunk.
+Implementations may take any subset of the parameters, without defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import click
+import pluggy
+
+from papayya_core.carriers import Carrier
+from papayya_core.checks import CheckContext, Identity
+from papayya_core.contract import Finding, Transition
+from papayya_core.rules import RetryDecision
+
+PROJECT = "papayya"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+# -- start-up -----------------------------------------------------------------------------------
+
+
+@hookspec
+def register_carriers(register: Callable[[Carrier], None]) -> None:
+    """Offer ways to send an item again.
+
+    When: once per process, before the pump's first turn. ``register``: call it with each carrier.
+    Returns: ignored. An exception turns the plugin's carriers off and is logged. Since 0.1.
+    """
+
+
+@hookspec
+def register_commands(group: click.Group) -> None:
+    """Add commands to the ``papayya`` command line.
+
+    When: once, before the command line is parsed. ``group``: the root click group.
+    Returns: ignored. An exception is logged; the other commands work. Since 0.1.
+    """
+
+
+# -- the way in ---------------------------------------------------------------------------------
+
+
+@hookspec(firstresult=True)
+def identify(agent: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Identity | None:
+    """Say for whom a call is, and which item it is, when the caller did not.
+
+    When: before an item is captured. ``agent``: its name; ``args``, ``kwargs``: the call's own.
+    Returns: the first Identity wins; its fields that are None stay undecided.
+    An exception refuses the item: it is counted, and ends as failed. Since 0.1.
+    """
+
+
+# -- inside the item ----------------------------------------------------------------------------
+
+
+@hookspec(firstresult=True)
+def classify_error(error: BaseException) -> str | None:
+    """Say whether an error can pass: ``"transient"`` or ``"permanent"``.
+
+    When: a step raised, before decide_retry. Returns: the first answer wins.
+    An exception counts as no answer and is logged. Since 0.1.
+    """
+
+
+@hookspec(firstresult=True)
+def decide_retry(error: BaseException, attempts: int, limit: int, label: str) -> RetryDecision | None:
+    """Decide whether a step that raised is tried again, and when.
+
+    When: after the failed attempt, before it is recorded. ``attempts``: how many failed so far, over
+    all deliveries; ``limit``: the setting PAPAYYA_STEP_ATTEMPTS. Returns: the first RetryDecision
+    wins (``delay`` in seconds, None to give up). An exception counts as no answer. Since 0.1.
+    """
+
+
+@hookspec(firstresult=True)
+def encode(value: object) -> tuple[str, Any] | None:
+    """Store a value that Papayya cannot store by itself.
+
+    When: an input, argument, step result or output of an unknown type is encoded.
+    Returns: (tag, JSON data); the first wins. An exception: the value is recorded as unstored.
+    Since 0.1.
+    """
+
+
+@hookspec(firstresult=True)
+def decode(tag: str, data: Any) -> Any | None:  # noqa: ANN401
+    """Give back the value that ``encode`` stored under ``tag``.
+
+    When: a stored result is read. Returns: the value; the first that is not None wins.
+    An exception: the step runs again. Since 0.1.
+    """
+
+
+# -- the end ------------------------------------------------------------------------------------
+
+
+@hookspec
+def check(context: CheckContext) -> Iterable[Finding] | None:
+    """Find out whether the item got what it was sent to do.
+
+    When: the agent returned, before its outcome is decided and committed. ``context``: item, agent,
+    input-independent facts and the output. Returns: findings, collected from all plugins.
+    An exception becomes a note ``check_error``; it never changes the item. Since 0.1.
+    """
+
+
+@hookspec
+def on_transition(transition: Transition) -> None:
+    """Learn that an item moved to another state.
+
+    When: after the commit, in the process that caused it: completed, failed, cancelled, paused,
+    waiting, queued. Returns: ignored. An exception is logged. Since 0.1.
+    """

@@ -1,0 +1,107 @@
+"""The pump: brings back what was lost, wakes what is due, and sends it again.
+
+One leader at a time by a lease row. Every process that runs one also reports the owners that are
+certainly dead on its own machine, leader or not: nobody else can know.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+from papayya_core import owner as owners
+from papayya_core.contract import Send
+
+if TYPE_CHECKING:
+    from papayya_core.plugins import Plugins
+    from papayya_core.settings import Settings
+    from papayya_core.store.store import Store
+
+logger = logging.getLogger("papayya.pump")
+
+EVERY = 5.0
+_LEASE = 20.0
+_BATCH = 500
+
+
+class Swept(NamedTuple):
+    """An item whose worker was lost, and what became of it."""
+
+    item_id: int
+    key: str
+    run: str
+    locked_by: str
+    state: str
+    reason: str | None
+
+
+class Turn(NamedTuple):
+    """What one turn of the pump did."""
+
+    leading: bool
+    swept: list[Swept]
+    woken: int
+    sent: int
+
+
+class Pump:
+    """Takes turns; see ``turn``."""
+
+    def __init__(self, store: Store, plugins: Plugins, settings: Settings, owner: str) -> None:
+        self._store = store
+        self._plugins = plugins
+        self._settings = settings
+        self._owner = owner
+
+    def turn(self) -> Turn:
+        """Sweep, wake and send once; only the dead of this machine when another pump leads."""
+        dead = owners.dead(name for (name,) in self._store.fetch("live_owners", {}))
+        leading = self._lead()
+        if not leading and not dead:
+            return Turn(False, [], 0, 0)
+        swept = self._sweep(dead)
+        if not leading:
+            return Turn(False, swept, 0, 0)
+        [[woken]] = self._store.fetch("wake", {"limit": _BATCH})
+        return Turn(True, swept, woken, self._send())
+
+    def _lead(self) -> bool:
+        params = {"role": "pump", "owner": self._owner, "lease": _LEASE, "dead": []}
+        [[leading]] = self._store.fetch("lead", params)
+        return bool(leading)
+
+    def _sweep(self, dead: list[str]) -> list[Swept]:
+        params = {
+            "dead": dead,
+            "max_deliveries": self._settings.max_deliveries,
+            "limit": _BATCH,
+        }
+        return [Swept(*row) for row in self._store.fetch("sweep", params)]
+
+    def _send(self) -> int:
+        carriers = self._plugins.carriers()
+        params = {
+            "carriers": list(carriers),
+            "backoff": self._settings.lease_seconds,
+            "limit": _BATCH,
+        }
+        batches: dict[str, list[Send]] = defaultdict(list)
+        for row in self._store.fetch("claim_sends", params):
+            batches[row[3]].append(Send(*row))
+        for name, sends in batches.items():
+            try:
+                carriers[name].send(sends)
+            except Exception:
+                logger.exception("carrier %s could not send %d items; again later", name, len(sends))
+        return sum(map(len, batches.values()))
+
+    def run(self, stop: threading.Event, every: float = EVERY) -> None:
+        """Take turns until ``stop`` is set; a turn that fails is logged and tried again."""
+        while not stop.is_set():
+            try:
+                self.turn()
+            except Exception:
+                logger.exception("the pump's turn failed; trying again in %.0f s", every)
+            stop.wait(every)

@@ -1,0 +1,173 @@
+"""What a process has once: settings, plugins, the way to Postgres, the heartbeat, the pump.
+
+Made at first use; made anew in a forked child, where threads and connections do not live on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import os
+import threading
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import psycopg
+
+from papayya_core import embedded, migrate
+from papayya_core.engine import Engine
+from papayya_core.engine_async import AsyncEngine
+from papayya_core.errors import StoreUnavailable
+from papayya_core.heartbeat import Heartbeat
+from papayya_core.owner import owner
+from papayya_core.plugins import Plugins
+from papayya_core.pump import Pump
+from papayya_core.settings import Settings
+from papayya_core.store.store import Store
+from papayya_core.store.store_async import AsyncStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from papayya_core.contract import Agent, AgentRef
+
+
+def prepare_database(settings: Settings) -> str:
+    """Return the DSN of a reachable, up-to-date database.
+
+    The embedded database is ours alone, so it is migrated here; any other is only verified.
+    Raises StoreUnavailable or a MigrationError that says what to run.
+    """
+    if settings.database_url is None:
+        dsn = embedded.ensure(settings.home)
+        migrate.apply(dsn)
+        return dsn
+    try:
+        with psycopg.connect(settings.database_url, autocommit=True) as connection:
+            migrate.verify(connection).check()
+    except psycopg.OperationalError as error:
+        msg = f"PAPAYYA_DATABASE_URL cannot be reached: {error}. `papayya doctor` says more."
+        raise StoreUnavailable(msg) from error
+    return settings.database_url
+
+
+class Runtime:
+    """The process's settings, plugins and engines."""
+
+    def __init__(self, settings: Settings | None = None, plugins: Iterable[object] = ()) -> None:
+        self.settings = settings or Settings.load()
+        self.plugins = Plugins(self.settings.plugins, plugins)
+        self.owner = owner()
+        self.pid = os.getpid()
+        self._lock = threading.RLock()
+        self._dsn: str | None = None
+        self._engine: Engine | None = None
+        self._async: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncEngine] = WeakKeyDictionary()
+        self._refs: dict[Agent, AgentRef] = {}
+        self._heartbeat: Heartbeat | None = None
+        self._pump: threading.Event | None = None
+        self._at_exit: list[Callable[[], None]] = []
+
+    @property
+    def dsn(self) -> str:
+        """Where Postgres is; started, migrated or verified at first use."""
+        with self._lock:
+            if self._dsn is None:
+                self._dsn = prepare_database(self.settings)
+                self._heartbeat = Heartbeat(self._dsn, self.settings, self.owner)
+            return self._dsn
+
+    def engine(self) -> Engine:
+        """Return the engine for threads."""
+        if self._engine is None:
+            with self._lock:
+                if self._engine is None:
+                    store = Store(self.dsn, self.settings, self.owner)
+                    store.open_pool()
+                    self._engine = Engine(store, self.plugins, self.settings)
+        return self._engine
+
+    async def async_engine(self) -> AsyncEngine:
+        """Return the engine of the running event loop; it ends with the loop."""
+        loop = asyncio.get_running_loop()
+        engine = self._async.get(loop)
+        if engine is None:
+            dsn = self.dsn if self._dsn else await asyncio.to_thread(lambda: self.dsn)
+            store = AsyncStore(dsn, self.settings, self.owner)
+            engine = self._async.setdefault(loop, AsyncEngine(store, self.plugins, self.settings))
+            if engine.store is store:
+                await store.open_pool()
+                store.keeper = loop.create_task(_close_with_loop(store))
+        return engine
+
+    def register(self, agent: Agent) -> AgentRef:
+        """Make an agent known to Postgres, once per process."""
+        ref = self._refs.get(agent)
+        if ref is None:
+            ref = self._refs[agent] = self.engine().store.register_agent(agent)
+        return ref
+
+    def start_pump(self) -> None:
+        """Run the pump in the background, once per process."""
+        with self._lock:
+            if self._pump is None:
+                self._pump = threading.Event()
+                pump = Pump(self.engine().store, self.plugins, self.settings, self.owner)
+                threading.Thread(
+                    target=pump.run, args=(self._pump,), name="papayya-pump", daemon=True
+                ).start()
+
+    def at_exit(self, fn: Callable[[], None]) -> None:
+        """Run ``fn`` before the engines are closed."""
+        self._at_exit.append(fn)
+
+    def close(self) -> None:
+        """Give back what is held; what is unfinished stays resumable."""
+        if self.pid != os.getpid():
+            return
+        while self._at_exit:
+            with contextlib.suppress(Exception):
+                self._at_exit.pop()()
+        if self._pump is not None:
+            self._pump.set()
+        if self._engine is not None:
+            self._engine.store.close_pool()
+            self._engine = None
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+
+
+async def _close_with_loop(store: AsyncStore) -> None:
+    """Close the pool when asyncio.run cancels what is left at its end."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await store.close_pool()
+
+
+_runtime: Runtime | None = None
+_lock = threading.Lock()
+
+
+def runtime() -> Runtime:
+    """Return this process's runtime."""
+    global _runtime  # noqa: PLW0603 - one per process is the point
+    if _runtime is None or _runtime.pid != os.getpid():
+        with _lock:
+            if _runtime is None or _runtime.pid != os.getpid():
+                _runtime = Runtime()
+                atexit.register(_runtime.close)
+    return _runtime
+
+
+def configure(settings: Settings | None = None, plugins: Iterable[object] = ()) -> Runtime:
+    """Replace this process's runtime: for tests, and for programs that set things by hand."""
+    global _runtime  # noqa: PLW0603
+    with _lock:
+        if _runtime is not None:
+            atexit.unregister(_runtime.close)
+            _runtime.close()
+        _runtime = Runtime(settings, plugins)
+        atexit.register(_runtime.close)
+        return _runtime

@@ -1,0 +1,130 @@
+"""A step: run once, checkpointed, tried again when that may help, and never paid twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from papayya_core import aio, codec, context, rules
+from papayya_core.contract import Finding, Known, StepCall
+from papayya_core.errors import Signal, Throttled
+from papayya_core.results import store_value, unstored
+
+if TYPE_CHECKING:
+    from papayya_core.contract import StepRow
+    from papayya_core.execution import Execution, Step
+    from papayya_core.plugins import Plugins
+    from papayya_core.settings import Settings
+    from papayya_core.store.store_async import AsyncStore
+
+
+class AsyncSteps:
+    """Runs the steps of an item and writes their checkpoints."""
+
+    def __init__(self, store: AsyncStore, plugins: Plugins, settings: Settings) -> None:
+        self._store = store
+        self._plugins = plugins
+        self._settings = settings
+
+    async def run(self, execution: Execution, call: StepCall) -> Any:
+        """Return the finished result of a step, or run it and checkpoint what it returns.
+
+        Raises what the step raised, or the signal that keeps it from starting.
+        """
+        execution.gate(call.max_cost_nusd)
+        step, known = execution.begin(call, context.current_step())
+        if known is not None:
+            if known.state == "completed":
+                found, value = await self._recall(execution, step, known)
+                if found:
+                    return value
+            elif known.state == "started":
+                reason = f"step {call.label!r} was under way when its worker was lost"
+                execution.note("side_effect_repeated", reason, step.n)
+        if call.side_effect:
+            await self._write(execution, execution.row(step, "started"))
+        return await self._attempt(execution, call, step)
+
+    async def _recall(
+        self, execution: Execution, step: Step, known: Known
+    ) -> tuple[bool, Any]:
+        """Read a finished result; if it cannot be read back, the step runs again."""
+        text = known.text
+        if text is None and known.result_hash is not None:
+            text = await self._store.load_payload(execution.item_id, known.result_hash)
+        try:
+            if text is not None:
+                return True, codec.decode(text, self._plugins.encoders)
+            reason = "its payload is gone"
+        except Exception as error:  # noqa: BLE001 - user classes are rebuilt in here
+            reason = rules.describe_error(error)
+        execution.note("unreadable", f"the result of step {step.key.label!r}: {reason}", step.n)
+        return False, None
+
+    async def _attempt(self, execution: Execution, call: StepCall, step: Step) -> Any:
+        failure: str | None = None
+        while True:
+            step.attempts += 1
+            step.restart()
+            try:
+                with context.stepping(step):
+                    value = await aio.call(call.fn, call.args, call.kwargs)
+            except Exception as error:
+                delay = await self._failed(execution, call, step, error)
+                failure = rules.describe_error(error)
+                await aio.sleep(delay)
+                execution.gate(call.max_cost_nusd)
+            except Signal as signal:
+                execution.trip(signal)
+                raise
+            else:
+                break
+        if step.attempts > 1:
+            retried = failure or "an earlier attempt failed"
+            execution.note("retried", retried, step.n, attempts=step.attempts)
+        await self._succeeded(execution, step, value)
+        return value
+
+    async def _failed(
+        self, execution: Execution, call: StepCall, step: Step, error: Exception
+    ) -> float:
+        """Record a failed attempt; return the delay to wait here, or raise what ends the step."""
+        limit = 1 if call.side_effect else execution.step_attempts
+        decision = self._plugins.decide_retry(error, step.attempts, limit, call.label)
+        row = execution.row(step, "failed")
+        row.error = rules.as_evidence(error)
+        await self._write(execution, row)
+        if decision.delay is None:
+            raise error
+        if decision.delay > self._settings.retry_inline_seconds:
+            raise execution.trip(Throttled(decision.reason, decision.delay)) from error
+        return decision.delay
+
+    async def _succeeded(self, execution: Execution, step: Step, value: object) -> None:
+        stored = store_value(
+            value,
+            self._plugins.encoders,
+            self._settings.inline_bytes,
+            self._settings.max_payload_bytes,
+        )
+        row = execution.row(step, "completed" if stored.why is None else "unstored")
+        row.result, row.body = stored.text, stored.body
+        if stored.why is not None:
+            what = f"the result of step {step.key.label!r}"
+            execution.findings.append(unstored(stored, what, "note", step.n))
+        await self._write(execution, row)
+
+    async def _write(self, execution: Execution, row: StepRow) -> None:
+        try:
+            answer = await aio.finish(lambda: self._store.checkpoint(row))
+        except Exception as error:
+            if row.state != "completed":
+                raise
+            answer = await self._write_bare(execution, row, error)
+        execution.told(answer)
+
+    async def _write_bare(self, execution: Execution, row: StepRow, error: Exception) -> Any:
+        """Postgres would not take the result: record the step without it, it was paid."""
+        row.state, row.result, row.body = "unstored", None, None
+        reason = f"the result of step {row.key.label!r} was refused: {rules.describe_error(error)}"
+        execution.findings.append(Finding("unstored", "note", reason, n=row.n))
+        return await self._store.checkpoint(row)

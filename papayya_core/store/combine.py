@@ -1,0 +1,120 @@
+# Generated from papayya_core/store/combine_async.py by tools/unasync.py: do not edit, run `make generate`.
+"""Leader/follower batching: concurrent checkpoints share a statement and its commit.
+
+The first caller flushes for all that wait; when it is done it hands the waiting ones to one of
+them. There is no background thread, no timer and no wait for company: alone, a caller pays for
+exactly one statement. At most ``lanes`` flushes are in flight.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from papayya_core.sync import Mutex, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class _Waiter(Generic[T, R]):
+    """A row on its way, and what came of it. ``batch``: this caller is to flush these."""
+
+    __slots__ = ("batch", "done", "error", "result", "row", "signal")
+
+    def __init__(self, row: T) -> None:
+        self.row = row
+        self.signal: Signal | None = None
+        self.batch: list[_Waiter[T, R]] | None = None
+        self.done = False
+        self.result: Any = None
+        self.error: Exception | None = None
+
+
+class Combiner(Generic[T, R]):
+    """Collects rows of concurrent callers into calls of ``flush(rows) -> results``."""
+
+    def __init__(self, flush: Callable[[list[T]], list[R]], lanes: int, limit: int = 256) -> None:
+        self._flush = flush
+        self._lanes = lanes
+        self._limit = limit
+        self._mutex = Mutex()
+        self._pending: list[_Waiter[T, R]] = []
+        self._busy = 0
+
+    def submit(self, row: T) -> R:
+        """Write one row, alone or with others; return its own result or raise its own error."""
+        while True:
+            me: _Waiter[T, R] = _Waiter(row)
+            self._take_part(me)
+            if me.error is not None:
+                raise me.error
+            if me.done:  # else the flush was interrupted: the row goes again
+                return me.result  # type: ignore[no-any-return]
+
+    def _take_part(self, me: _Waiter[T, R]) -> None:
+        with self._mutex:
+            self._pending.append(me)
+            if self._busy < self._lanes:
+                self._busy += 1
+                me.batch = self._next_batch()
+            else:
+                me.signal = Signal()
+        if me.signal is not None:
+            self._follow(me, me.signal)
+        if me.batch is not None:
+            self._lead(me, me.batch)
+
+    def _next_batch(self) -> list[_Waiter[T, R]] | None:
+        batch = self._pending[: self._limit]
+        del self._pending[: self._limit]
+        return batch or None
+
+    def _follow(self, me: _Waiter[T, R], signal: Signal) -> None:
+        """Wait until somebody wrote the row or made this caller the leader."""
+        try:
+            signal.wait()
+        except BaseException:
+            with self._mutex:
+                if me in self._pending:
+                    self._pending.remove(me)
+            if me.batch is not None:  # made the leader just now: the others rely on it
+                self._lead(me, me.batch)
+            raise
+
+    def _lead(self, me: _Waiter[T, R], batch: list[_Waiter[T, R]]) -> None:
+        """Flush a batch, wake its rows' callers, and hand over."""
+        try:
+            self._write(batch)
+        finally:
+            for waiter in batch:
+                if waiter is not me and waiter.signal is not None:
+                    waiter.signal.set()
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        with self._mutex:
+            batch = self._next_batch()
+            if batch is None:
+                self._busy -= 1
+                return
+        heir = batch[0]
+        heir.batch = batch
+        if heir.signal is not None:
+            heir.signal.set()
+
+    def _write(self, batch: list[_Waiter[T, R]]) -> None:
+        """Flush a batch; if it is refused, row by row, so that a bad row fails alone."""
+        try:
+            results = self._flush([waiter.row for waiter in batch])
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0].error = error
+                return
+            for waiter in batch:
+                self._write([waiter])
+            return
+        for waiter, result in zip(batch, results, strict=True):
+            waiter.result, waiter.done = result, True

@@ -1,0 +1,294 @@
+# Generated from papayya_core/store/store_async.py by tools/unasync.py: do not edit, run `make generate`.
+"""Everything that is written to or read from Postgres on the way of an item.
+
+One method is one statement is one round trip. Every write may be sent twice, so a statement whose
+answer was lost with its connection is simply sent again, for up to ``db_patience`` seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.types.numeric import Int8Dumper
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from papayya_core import sync
+from papayya_core.contract import AgentRef, Captured, Checkpointed, Closed, Opened, Run
+from papayya_core.errors import StoreError, StoreUnavailable
+from papayya_core.store import rows
+from papayya_core.store.combine import Combiner
+from papayya_core.store.sql import statements
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from papayya_core.contract import Agent, Body, Finding, StepRow, Submission
+    from papayya_core.settings import Settings
+
+logger = logging.getLogger("papayya.store")
+
+_AGAIN = (
+    psycopg.OperationalError,
+    psycopg.errors.AdminShutdown,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+    PoolTimeout,
+)
+_CHECKPOINT_LANES = 2
+
+
+class Store:
+    """The statements of the contract over a connection pool."""
+
+    def __init__(self, dsn: str, settings: Settings, owner: str) -> None:
+        self._settings = settings
+        self._owner = owner
+        self._sql = statements()
+        adapters = psycopg.adapt.AdaptersMap(psycopg.adapters)
+        adapters.register_dumper(int, Int8Dumper)  # one prepared statement, whatever the values
+        self._pool = ConnectionPool(
+            dsn,
+            min_size=1,
+            max_size=settings.pool_size,
+            timeout=5.0,
+            open=False,
+            kwargs={
+                "autocommit": True,
+                "context": _Context(adapters),
+                "prepare_threshold": 0 if settings.prepare else None,
+                "application_name": "papayya",
+            },
+        )
+        self._checkpoints = Combiner(self._flush_steps, _CHECKPOINT_LANES)
+
+    def open_pool(self) -> None:
+        """Connect; must run before anything else."""
+        self._pool.open(wait=True)
+
+    def close_pool(self) -> None:
+        """Give the connections back."""
+        self._pool.close()
+
+    def fetch(self, name: str, params: dict[str, Any]) -> list[Any]:
+        """Run a named statement; wait and send it again while Postgres is away."""
+        began, delay = time.monotonic(), 0.05
+        while True:
+            try:
+                with self._pool.connection() as connection:
+                    cursor = connection.execute(self._sql[name], params)
+                    return cursor.fetchall() if cursor.description else []
+            except _AGAIN as error:
+                waited = time.monotonic() - began
+                if waited > self._settings.db_patience:
+                    raise StoreUnavailable(_away(waited)) from error
+                if delay > 1:
+                    logger.warning("Postgres is away (%s); trying again", _line(error))
+            except psycopg.Error as error:
+                raise StoreError(_refused(name, error)) from error
+            sync.sleep(delay)
+            delay = min(2.0, delay * 2)
+
+    def register_agent(self, agent: Agent) -> AgentRef:
+        """Make the agent and its version known."""
+        [row] = self.fetch(
+            "register_agent",
+            {
+                "name": agent.name,
+                "version": agent.version,
+                "entrypoint": agent.entrypoint,
+                "model": agent.model,
+                "instructions": agent.instructions,
+                "tools": psycopg.types.json.Jsonb(list(agent.tools)),
+                "max_steps": agent.max_steps,
+                "max_seconds": agent.max_seconds,
+                "budget_nusd": agent.budget_nusd,
+            },
+        )
+        return AgentRef(*row)
+
+    def start_run(
+        self,
+        name: str,
+        *,
+        label: str | None = None,
+        carrier: str = "plain",
+        expect_count: int | None = None,
+        expect_keys: Sequence[str] | None = None,
+        budget_nusd: int | None = None,
+        explicit: bool = True,
+        tenant: str | None = None,
+    ) -> Run:
+        """Make a run, or go on with the one of that name."""
+        [row] = self.fetch(
+            "start_run",
+            {
+                "name": name,
+                "label": label,
+                "carrier": carrier,
+                "expect_count": expect_count,
+                "expect_keys": list(expect_keys) if expect_keys is not None else None,
+                "budget_nusd": budget_nusd,
+            },
+        )
+        run_id, existed, cancelled = row
+        return Run(run_id, name, existed, cancelled, explicit, tenant)
+
+    def set_budget(self, run_id: int, agent_id: int | None, limit_nusd: int) -> None:
+        """Cap what a run, or one agent within it, may spend."""
+        self.fetch("set_budget", {"run": run_id, "agent": agent_id, "limit_nusd": limit_nusd})
+
+    def seal_run(self, run_id: int) -> None:
+        """Say that the run's input was read to its end."""
+        self.fetch("seal_run", {"run": run_id})
+
+    def capture(self, run_id: int, agent_id: int, batch: Sequence[Submission]) -> list[Captured]:
+        """Submit items: a row each and a ledger row per tenant, in one transaction."""
+        doc, bodies = rows.submission_doc(batch)
+        found = self.fetch(
+            "capture",
+            {"run": run_id, "agent": agent_id, "source": self._owner, "doc": doc, "bodies": bodies},
+        )
+        return [Captured(*row) for row in found]
+
+    def open(
+        self,
+        item_id: int,
+        ref: AgentRef,
+        *,
+        max_seconds: float | None = None,
+        lane: str = "",
+        dispatch_no: int | None = None,
+        takeover: bool = False,
+    ) -> Opened:
+        """Lease an item; with the verdict ``go`` its finished steps come along."""
+        params = self._lease(ref, max_seconds)
+        params |= {"item": item_id, "lane": lane, "dispatch_no": dispatch_no, "takeover": takeover}
+        [row] = self.fetch("open", params)
+        return _opened(row)
+
+    def enter(
+        self, run_id: int, ref: AgentRef, one: Submission, *, max_seconds: float | None = None
+    ) -> tuple[Captured, Opened]:
+        """Capture one item and lease it, in one round trip."""
+        doc, bodies = rows.submission_doc([one])
+        params = self._lease(ref, max_seconds)
+        params |= {"run": run_id, "agent": ref.agent_id, "source": self._owner}
+        [row] = self.fetch("enter", params | {"doc": doc, "bodies": bodies})
+        item_id, key, ordinal, fresh, *opened = row
+        return Captured(0, item_id, key, ordinal, "queued", fresh), _opened(opened)
+
+    def _lease(self, ref: AgentRef, max_seconds: float | None) -> dict[str, Any]:
+        return {
+            "owner": self._owner,
+            "lease": self._settings.lease_seconds,
+            "version": ref.version_id,
+            "max_seconds": max_seconds,
+            "max_deliveries": self._settings.max_deliveries,
+            "token": secrets.randbits(62),
+        }
+
+    def checkpoint(self, row: StepRow) -> Checkpointed:
+        """Write one step, together with those of concurrent callers."""
+        return self._checkpoints.submit(row)
+
+    def _flush_steps(self, batch: list[StepRow]) -> list[Checkpointed]:
+        doc, bodies = rows.step_doc(batch)
+        budgeted = any(row.budgeted for row in batch)
+        found = self.fetch("checkpoint", {"doc": doc, "bodies": bodies, "budgeted": budgeted})
+        return [Checkpointed(verdict, stored, left) for _, verdict, stored, left in found]
+
+    def close(
+        self,
+        item_id: int,
+        fence: int,
+        state: str,
+        *,
+        reason: str | None = None,
+        body: Body | None = None,
+        findings: Sequence[Finding] = (),
+        cost_nusd: int = 0,
+        tokens: int = 0,
+    ) -> Closed:
+        """End an item; the verdict is completed, failed, cancelled, or lost (an old fence)."""
+        params = _ending(item_id, fence, state, reason, findings, cost_nusd, tokens)
+        params |= {"hash": None, "codec": None, "size": None, "body": None}
+        if body is not None:
+            params |= {"hash": body.hash, "codec": body.codec, "size": body.size, "body": body.data}
+        [row] = self.fetch("close", params)
+        return Closed(*row)
+
+    def release(
+        self,
+        item_id: int,
+        fence: int,
+        state: str,
+        *,
+        reason: str | None = None,
+        delay: float = 0.0,
+        findings: Sequence[Finding] = (),
+        cost_nusd: int = 0,
+        tokens: int = 0,
+    ) -> str:
+        """End a dispatch, not its item: queued, waiting (``delay`` seconds) or paused."""
+        params = _ending(item_id, fence, state, reason, findings, cost_nusd, tokens)
+        [[verdict, _]] = self.fetch("release", params | {"delay": delay})
+        return str(verdict)
+
+    def load_payload(self, item_id: int, payload: bytes) -> str | None:
+        """Fetch a payload of the item's tenant as codec text."""
+        found = self.fetch("load_payload", {"item": item_id, "hash": payload})
+        return rows.unpack(*found[0]) if found else None
+
+
+class _Context:
+    """Carries our adapters into every connection of the pool (psycopg's AdaptContext)."""
+
+    def __init__(self, adapters: psycopg.adapt.AdaptersMap) -> None:
+        self.adapters = adapters
+        self.connection = None
+
+
+def _opened(row: Sequence[Any]) -> Opened:
+    verdict, fence, until, reason, known, delivery, left, began, clock = row
+    delay = (until - clock).total_seconds() if until is not None else 0.0
+    steps = rows.known_steps(known)
+    return Opened(verdict, fence, max(0.0, delay), reason, steps, delivery, left, began)
+
+
+def _ending(
+    item_id: int,
+    fence: int,
+    state: str,
+    reason: str | None,
+    findings: Sequence[Finding],
+    cost_nusd: int,
+    tokens: int,
+) -> dict[str, Any]:
+    return {
+        "item": item_id,
+        "fence": fence,
+        "state": state,
+        "reason": reason,
+        "findings": rows.finding_doc(findings) if findings else "[]",
+        "cost_nusd": cost_nusd,
+        "tokens": tokens,
+    }
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _away(waited: float) -> str:
+    return (
+        f"Postgres has been away for {waited:.0f} s. Nothing that was committed is lost: start it, "
+        "then run the same command again with PAPAYYA_RUN_ID set to this run."
+    )
+
+
+def _refused(name: str, error: psycopg.Error) -> str:
+    return f"Postgres refused {name}: {_line(error)}. `papayya doctor` checks the database."
