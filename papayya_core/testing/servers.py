@@ -1,0 +1,55 @@
+"""Throwaway Postgres servers for tests: quick, because nothing in them has to last."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from papayya_core.embedded import Server, account, binaries
+from papayya_core.embedded.server import CONFIG, process_exists
+
+PREFIX = "papayya-test-"
+FAST = {**CONFIG, "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+@contextmanager
+def throwaway_home() -> Iterator[Path]:
+    """Make a directory for PAPAYYA_HOME; whatever server runs in it is stopped at the end.
+
+    Unlike pytest's `tmp_path`, Postgres may enter it when the tests run as root.
+    """
+    top = Path(tempfile.gettempdir()).resolve()
+    _sweep(top)
+    home = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=top))
+    home.chmod(0o711)
+    try:
+        yield home
+    finally:
+        _remove(home)
+
+
+@contextmanager
+def throwaway_server(bin_dir: Path | None = None) -> Iterator[Server]:
+    """Run a server of the embedded wheel, or of another installation's `bin_dir`."""
+    with throwaway_home() as home:
+        who = account.choose(home / "pg")
+        server = Server(bin_dir or binaries.reachable(home, who), home / "pg", who, FAST)
+        server.start()
+        yield server
+
+
+def _sweep(top: Path) -> None:
+    """Remove what killed test runs left behind."""
+    for home in top.glob(f"{PREFIX}*-*"):
+        pid = home.name.removeprefix(PREFIX).partition("-")[0]
+        if pid.isdecimal() and not process_exists(int(pid)) and os.access(home, os.W_OK):
+            _remove(home)
+
+
+def _remove(home: Path) -> None:
+    Server(Path(), home / "pg", None).stop()
+    shutil.rmtree(home, ignore_errors=True)
