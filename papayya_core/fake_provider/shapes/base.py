@@ -1,0 +1,104 @@
+"""What a dialect consists of, and what several share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from papayya_core.fake_provider.answer import Answer
+from papayya_core.fake_provider.ask import Ask, BadRequest, JsonObject, Tool
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error answer; `kind` is a fault's kind, or "invalid_request", "not_found", …."""
+
+    status: int
+    kind: str
+    message: str
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """
+    One provider's API.
+
+    `parse` reads a request, `document` and `events` write an answer as JSON and as SSE frames;
+    `caches` says whether the provider would keep a request's prompt.
+    """
+
+    path: str
+    id_prefix: str
+    overloaded: int
+    parse: Callable[[JsonObject], Ask]
+    document: Callable[[Answer], JsonObject]
+    events: Callable[[Answer], Iterator[bytes]]
+    error: Callable[[Failure], JsonObject]
+    error_headers: Callable[[Failure], dict[str, str]]
+    caches: Callable[[Ask], bool]
+
+
+def frame(data: JsonObject, event: str | None = None) -> bytes:
+    """Write one server-sent event."""
+    head = f"event: {event}\n" if event else ""
+    return f"{head}data: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
+
+
+def function(item: JsonObject, schema_name: str) -> Tool:
+    """Read a function's name, description and parameters."""
+    name = item.get("name")
+    if not isinstance(name, str) or not name:
+        raise BadRequest("Each tool must have a name.")
+    schema = item.get(schema_name) or {}
+    if not isinstance(schema, dict):
+        raise BadRequest(f"'{schema_name}' of tool {name!r} must be a JSON schema.")
+    return Tool(name, str(item.get("description") or ""), schema)
+
+
+def objects(items: list[object], what: str) -> list[JsonObject]:
+    """Insist on a list of JSON objects."""
+    found = [item for item in items if isinstance(item, dict)]
+    if len(found) != len(items):
+        raise BadRequest(f"'{what}' must hold JSON objects.")
+    return found
+
+
+def choice(value: object, tools: tuple[Tool, ...]) -> str:
+    """Read tool_choice of any dialect as "none", "auto", "any" or a tool's name."""
+    if isinstance(value, dict):
+        named = value.get("name") or (value.get("function") or {}).get("name")
+        if named is not None:
+            if named not in [tool.name for tool in tools]:
+                raise BadRequest(f"tool_choice names {named!r}, which is not among the tools.")
+            return str(named)
+        value = value.get("type")
+    return {"none": "none", "required": "any", "any": "any"}.get(str(value), "auto")
+
+
+def openai_error(failure: Failure) -> JsonObject:
+    """Write an error as OpenAI does."""
+    kinds = {
+        "rate_limit": ("requests", "rate_limit_exceeded"),
+        "invalid_request": ("invalid_request_error", None),
+        "not_found": ("invalid_request_error", "not_found"),
+        "overloaded": ("service_unavailable_error", "overloaded"),
+    }
+    kind, code = kinds.get(failure.kind, ("server_error", None))
+    return {"error": {"message": failure.message, "type": kind, "param": None, "code": code}}
+
+
+def openai_error_headers(failure: Failure) -> dict[str, str]:
+    """Give the headers of OpenAI's rate limits."""
+    if failure.kind != "rate_limit":
+        return {}
+    reset = f"{failure.retry_after_s or 0:g}s"
+    return {
+        "x-ratelimit-limit-requests": "500",
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": reset,
+        "x-ratelimit-limit-tokens": "200000",
+        "x-ratelimit-remaining-tokens": "0",
+        "x-ratelimit-reset-tokens": reset,
+    }
