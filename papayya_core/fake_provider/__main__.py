@@ -101,6 +101,7 @@ def _serve(server: Server, port_file: Path | None) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, orders)
     Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
     if port_file is not None:
+        port_file.parent.mkdir(parents=True, exist_ok=True)
         fresh = port_file.with_name(f"{port_file.name}.new")
         fresh.write_text(f"{server.server_port}\n")
         fresh.replace(port_file)

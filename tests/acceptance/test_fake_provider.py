@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, Literal, Self
 
@@ -729,6 +731,36 @@ def test_ledger_survives_kill(own: StandIn) -> None:
     own.restart()
     assert [entry["id"] for entry in own.entries()] == [1, 2]
     assert [entry.row() for entry in read(own.ledger_path)] == own.entries()
+
+
+def test_kill_under_load(own: StandIn) -> None:
+    """Whatever a client received before kill -9 is in the ledger, once, at its usage's price."""
+    own.control("POST", "faults", {"kind": "slow", "match": "last", "params": {"seconds": 60}})
+    client = own.openai()
+
+    def work(worker: int) -> list[Any]:
+        made = []
+        with contextlib.suppress(openai.APIConnectionError):
+            for n in (*range(15), "last"):
+                answer = client.responses.create(model=GPT, input=f"{worker}/{n}")
+                made.append(answer)
+        return made
+
+    with ThreadPoolExecutor(32) as pool:
+        futures = [pool.submit(work, worker) for worker in range(32)]
+        deadline = time.monotonic() + PATIENCE_S
+        while len(own.entries()) < 32 * 8:
+            assert time.monotonic() < deadline
+        own.process.send_signal(signal.SIGKILL)
+        received = [made for future in futures for made in future.result()]
+    own.restart()
+    entries = own.entries()
+    assert [entry["id"] for entry in entries] == list(range(1, len(entries) + 1))
+    booked = {entry["response_id"]: entry["cost_nusd"] for entry in entries}
+    assert len(booked) == len(entries)
+    for made in received:
+        used = Usage(input=made.usage.input_tokens, output=made.usage.output_tokens)
+        assert booked[made.id] == price(GPT, used)
 
 
 def test_times_survive_kill(tmp_path: Path) -> None:
