@@ -2,6 +2,9 @@
 
 A parametrised class is a list, ``[class, parameter, …]``, and a union ``["|", member, …]``,
 or ``["Union", member, …]`` in the older spelling, which pydantic tells apart.
+
+Reading may import the module of a stored class, as unpickling does, but finds nothing but classes
+there, and the callers check their kind: nobody who writes to the database gets a function called.
 """
 
 from __future__ import annotations

@@ -69,8 +69,8 @@ class KeyPacker(Packer):
     def refer(self, cls: type) -> str:
         return name_of(cls)
 
-    def refer_model(self, cls: type) -> str:
-        return name_of(cls)
+    def refer_model(self, cls: Any) -> str:
+        return name_of(cls.__pydantic_generic_metadata__["origin"] or cls)
 
 
 def _content(value: Any) -> list[object]:
@@ -97,9 +97,14 @@ def _settle(node: dict[str, Any]) -> dict[str, Any]:
     if tag == "$defaultdict":
         factory, pairs = node[tag]
         return {tag: [factory, sorted(pairs, key=dump_sorted)]}
-    if tag == "$model":  # pydantic's == does not ask which fields were set
-        return {tag: {name: part for name, part in node[tag].items() if name != "set"}}
-    return node
+    return {tag: _settle_model(node[tag])} if tag == "$model" else node
+
+
+def _settle_model(parts: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what pydantic's == does not ask for: which fields were set, type parameters."""
+    cls = parts["type"]
+    kept = {name: part for name, part in parts.items() if name != "set"}
+    return {**kept, "type": cls[0] if isinstance(cls, list) else cls}
 
 
 def _sha256(text: str) -> bytes:

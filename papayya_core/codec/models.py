@@ -20,14 +20,18 @@ if TYPE_CHECKING:
 
 def is_model(cls: type) -> bool:
     """Tell a pydantic model class."""
-    pydantic = sys.modules.get("pydantic")
-    return pydantic is not None and issubclass(cls, pydantic.BaseModel)
+    return _descends(cls, "pydantic.main", "BaseModel")
 
 
 def is_url(cls: type) -> bool:
     """Tell AnyUrl and its kin."""
-    pydantic = sys.modules.get("pydantic")
-    return pydantic is not None and issubclass(cls, pydantic.AnyUrl)
+    return _descends(cls, "pydantic.networks", "AnyUrl")
+
+
+def _descends(cls: type, module: str, name: str) -> bool:
+    # a module that is absent, or being imported right now, has no instances yet
+    base = getattr(sys.modules.get(module), name, None)
+    return base is not None and issubclass(cls, base)
 
 
 def pack_model(packer: Packer, value: Any) -> Wire:

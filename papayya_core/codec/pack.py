@@ -33,7 +33,8 @@ dump_sorted = json.JSONEncoder(
 class Encoders(Protocol):
     """Types that plugins add; asked only for values the codec itself refuses.
 
-    ``encode`` gives a tag and any encodable payload, or None; ``decode`` gets both back.
+    ``encode`` gives a tag and any encodable payload; ``decode`` gets both back and gives the
+    value. Either gives None for what it does not know.
     """
 
     def encode(self, value: object) -> tuple[str, Any] | None: ...

@@ -71,8 +71,9 @@ def restorer(extra: Encoders | None) -> Callable[[dict[str, Any]], Any]:
 
 
 def _read_extra(tag: str, payload: Any, extra: Encoders | None) -> Any:
-    if tag.startswith("$x:") and extra is not None:
-        return extra.decode(tag.removeprefix("$x:"), payload)
-    if tag.startswith("$x:"):
+    if not tag.startswith("$x:"):
+        raise Undecodable(f"{tag} is unknown here; a newer version of Papayya may have written it")
+    value = extra.decode(tag.removeprefix("$x:"), payload) if extra is not None else None
+    if value is None:
         raise Undecodable(f"{tag} was written by a plugin that is not loaded here; install it")
-    raise Undecodable(f"{tag} is unknown here; a newer version of Papayya may have written it")
+    return value

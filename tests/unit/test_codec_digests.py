@@ -43,11 +43,12 @@ def test_digests_are_stable(value: Any) -> None:
         (defaultdict(int, {1: 2, 3: 4}), defaultdict(int, {3: 4, 1: 2})),
         (Counter("ab"), Counter("ba")),
         (Usage(prompt=0), Usage()),
+        (Page(rows=[1]), Page[int](rows=[1])),
     ],
     ids=str,
 )
 def test_equal_values_have_equal_digests(left: Any, right: Any) -> None:
-    """The order of keys and elements does not count, nor does which fields of a model were set."""
+    """The order of keys and elements does not count, nor what pydantic's == leaves out."""
     assert left == right
     assert digest(encode(left)) == digest(encode(right))
     assert arguments_digest((left,), {}) == arguments_digest((right,), {})
@@ -65,7 +66,6 @@ DIFFERENT: list[Any] = [
         Usage(),
         Usage(prompt=1),
         Page(rows=[1]),
-        Page[int](rows=[1]),
     ),
     *(10**40, 1e40, 2**53, 2**53 + 1, float(2**53), float("nan"), "nan", float("inf")),
 ]

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Optional
 
 import pytest
+from anthropic.types import Message
 from openai.lib._parsing._completions import parse_chat_completion
 from openai.types.chat import ChatCompletion
 from pydantic import BaseModel, Field, HttpUrl, PrivateAttr, TypeAdapter
@@ -138,6 +139,23 @@ def test_parsed_openai_responses_come_back() -> None:
 
     assert same(value, back)
     assert back.choices[0].message.parsed == Labels(["billing"])
+
+
+def test_anthropic_responses_come_back() -> None:
+    """A message of the anthropic client keeps the classes of its blocks and what they hold."""
+    value = Message.construct(
+        id="msg_1",
+        type="message",
+        role="assistant",
+        model="claude",
+        content=[{"type": "tool_use", "id": "t", "name": "tag", "input": {"$set": [1]}}],
+        usage={"input_tokens": 1, "output_tokens": 2, "novel": 3},
+    )
+
+    back = decode(encode(value))
+
+    assert same(value, back)
+    assert back.content[0].input == {"$set": [1]}
 
 
 def test_models_with_unencodable_parts_name_the_part() -> None:

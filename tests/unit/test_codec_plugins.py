@@ -62,9 +62,19 @@ def test_failing_plugins_refuse_the_value() -> None:
 
 
 def test_values_of_missing_plugins_are_undecodable() -> None:
-    """Without the plugin the value is refused, but its payload can still be shown."""
+    """Without its plugin a value is refused, never None, but its payload can still be shown."""
+
+    class Others:
+        def encode(self, value: object) -> tuple[str, Any] | None:
+            return None
+
+        def decode(self, tag: str, payload: Any) -> Any:
+            return None
+
     text = encode(Money(3), Tags())
 
+    with pytest.raises(Undecodable, match="not loaded"):
+        decode(text, Others())
     with pytest.raises(Undecodable, match="not loaded"):
         decode(text)
     assert plain(text) == {"$amount": [3, {"a2VwdA==": None}]}
@@ -76,3 +86,21 @@ def test_plugins_take_part_in_step_keys() -> None:
 
     assert len(keys) == 2
     assert arguments_digest((Broken(),), {}, Tags()) == arguments_digest((Broken(),), {})
+
+
+class Endless:
+    """A plugin whose payload always needs the plugin again."""
+
+    def encode(self, value: object) -> tuple[str, Any] | None:
+        return "endless", Broken()
+
+    def decode(self, tag: str, payload: Any) -> Any:
+        return payload
+
+
+def test_endless_plugins_are_stopped() -> None:
+    """A plugin that never comes to an end refuses the value, and step keys do without it."""
+    with pytest.raises(Unencodable, match="no room"):
+        encode(Broken(), Endless())
+
+    assert len(arguments_digest((Broken(),), {}, Endless())) == 32

@@ -10,17 +10,20 @@ import enum
 import io
 import os
 import pickle
+import struct
 import threading
 import time
-from typing import Any
+import zoneinfo
+from typing import Any, Literal
 
 import pytest
 from pydantic import SecretStr, create_model
 
 from papayya_core.codec import Undecodable, Unencodable, encode
-from tests.unit.codec_values import Answer, Point, Ticket, Usage
+from tests.unit.codec_values import Answer, Page, Point, Ticket, Usage
 
 HERE = __name__
+SAMPLES = Point.__module__
 
 
 class Money(int):
@@ -72,6 +75,13 @@ async def coroutine() -> None:
     """Never run."""
 
 
+def keyless_zone() -> zoneinfo.ZoneInfo:
+    """Read UTC from the smallest file that describes a zone."""
+    counts = struct.pack(">6l", 0, 0, 0, 0, 1, 4)
+    content = b"TZif" + bytes(16) + counts + bytes(6) + b"UTC\x00"
+    return zoneinfo.ZoneInfo.from_file(io.BytesIO(content))
+
+
 def cycle() -> list[Any]:
     value: list[Any] = [1]
     value.append({"back": value})
@@ -98,6 +108,13 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
     "made model": (create_model("Made", x=(int, 1))(), f"{HERE}.Made", "top level of a module"),
     "cycle": (cycle()[1], "dict", "contains itself"),
     "zone": (dt.time(1, tzinfo=Zone()), "datetime.time", "zoneinfo.ZoneInfo"),
+    "keyless zone": (keyless_zone(), "zoneinfo.ZoneInfo", "use ZoneInfo(key)"),
+    "short named tuple": (tuple.__new__(Point, (1,)), f"{SAMPLES}.Point", "more or fewer elements"),
+    "type parameter": (
+        Page[Literal["a"]](rows=["a"]),
+        f"{HERE}.Page[Literal['a']]",
+        "parametrise it by classes",
+    ),
     "factory": (collections.defaultdict(lambda: 1), "collections.defaultdict", "return dict(...)"),
     "explosive": (Explosive(), f"{HERE}.Explosive", "reading it raised RuntimeError('boom')"),
 }
