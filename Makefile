@@ -52,7 +52,7 @@ generate: $(READY) ## write the sync twins of the async modules
 	@$(PYTHON_IN) tools/unasync.py
 
 counts: $(READY) ## note how many tests there are, for make test to insist on
-	@$(PYTHON_IN) -m pytest -q --collect-only --papayya-counts=write >/dev/null
+	$(STEP) "counting" $(PYTHON_IN) -m pytest -q --collect-only --papayya-counts=write
 	@cat tests/expected_counts.toml
 
 bench: $(READY) ## measure what a checkpoint costs

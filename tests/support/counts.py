@@ -57,7 +57,7 @@ class Counts:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the numbers, or fail the run that does not reach them."""
-        if self.asked == "write":
+        if self.asked == "write" and not session.testsfailed:
             FILE.write_text(render(Counter(self.stages.values())), encoding="utf-8")
         if self.asked == "check" and self.complaints() and session.exitstatus == 0:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
