@@ -22,9 +22,7 @@ Outcome = Literal["ok", "degraded", "failed"]
 Severity = Literal["note", "degraded", "failed"]
 StepState = Literal["started", "completed", "failed", "unstored"]
 Mode = Literal["enforce", "observe", "off"]
-OpenVerdict = Literal[
-    "go", "done", "failed", "cancelled", "wait", "busy", "pause", "drain", "drop"
-]
+OpenVerdict = Literal["go", "done", "failed", "cancelled", "wait", "busy", "pause", "drain", "drop"]
 
 ENDED: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
 

@@ -89,21 +89,21 @@ class Engine:
         except BaseException as error:  # noqa: BLE001 - each kind has its own ending
             return self._end_raised(execution, error)
         if execution.latch is not None and not isinstance(execution.latch, LeaseLost):
-            return self._park(execution, execution.latch)
-        return self.complete(execution, output)
+            return self.stop(execution, execution.latch)
+        return self.complete(execution, execution.output_or(output))
 
     def _end_raised(self, execution: Execution, error: BaseException) -> Ended:
         if isinstance(error, Signal):
             execution.trip(error)
         if execution.latch is not None:
-            return self._park(execution, execution.latch)
+            return self.stop(execution, execution.latch)
         if isinstance(error, Exception):
             return self.fail(execution, error)
         sync.finish(lambda: self.release(execution, "queued", "interrupted"))
         raise error
 
-    def _park(self, execution: Execution, signal: Signal) -> Ended:
-        """Turn a signal into the item's next state."""
+    def stop(self, execution: Execution, signal: Signal) -> Ended:
+        """End a dispatch as a signal says: the item waits, is parked, cancelled or failed."""
         if isinstance(signal, LeaseLost):
             return Ended("lost", reason=signal.reason, signal=signal)
         if isinstance(signal, Throttled):

@@ -88,21 +88,21 @@ class AsyncEngine:
         except BaseException as error:  # noqa: BLE001 - each kind has its own ending
             return await self._end_raised(execution, error)
         if execution.latch is not None and not isinstance(execution.latch, LeaseLost):
-            return await self._park(execution, execution.latch)
-        return await self.complete(execution, output)
+            return await self.stop(execution, execution.latch)
+        return await self.complete(execution, execution.output_or(output))
 
     async def _end_raised(self, execution: Execution, error: BaseException) -> Ended:
         if isinstance(error, Signal):
             execution.trip(error)
         if execution.latch is not None:
-            return await self._park(execution, execution.latch)
+            return await self.stop(execution, execution.latch)
         if isinstance(error, Exception):
             return await self.fail(execution, error)
         await aio.finish(lambda: self.release(execution, "queued", "interrupted"))
         raise error
 
-    async def _park(self, execution: Execution, signal: Signal) -> Ended:
-        """Turn a signal into the item's next state."""
+    async def stop(self, execution: Execution, signal: Signal) -> Ended:
+        """End a dispatch as a signal says: the item waits, is parked, cancelled or failed."""
         if isinstance(signal, LeaseLost):
             return Ended("lost", reason=signal.reason, signal=signal)
         if isinstance(signal, Throttled):

@@ -16,6 +16,7 @@ from papayya_core.contract import Finding, StepKey, StepRow
 from papayya_core.errors import BudgetPaused, ItemCancelled, ItemTimedOut, LeaseLost, Signal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from papayya_core.contract import (
@@ -37,7 +38,9 @@ class Step:
 
     __slots__ = ("attempts", "began", "cost_nusd", "key", "kind", "n", "parent_n", "tokens")
 
-    def __init__(self, key: StepKey, n: int, kind: str, attempts: int, parent_n: int | None) -> None:
+    def __init__(
+        self, key: StepKey, n: int, kind: str, attempts: int, parent_n: int | None
+    ) -> None:
         self.key = key
         self.n = n
         self.kind = kind
@@ -66,14 +69,13 @@ class Execution:
         enforce: bool = True,
         step_attempts: int = 5,
     ) -> None:
-        assert opened.fence is not None  # noqa: S101 - only an item that may go has an execution
         self.run = run
         self.agent = agent
         self.tenant = tenant
         self.item_id = captured.item_id
         self.key = captured.key
         self.ordinal = captured.ordinal
-        self.fence = opened.fence
+        self.fence = opened.fence or 0  # 0: the item has ended, nothing more is written
         self.delivery = opened.delivery or 1
         self.began: datetime | None = opened.began
         self.enforce = enforce
@@ -95,11 +97,25 @@ class Execution:
         self._steps = 0
         self._children: dict[tuple[str, str], int] = {}
         self._uuids = 0
+        self._output: list[object] = []
+        self.on_complete: Callable[[object], None] = self._output.append
 
     @property
     def shown_key(self) -> str:
         """The key as people see it: the second item of one key is ``key#2``."""
         return self.key if self.ordinal == 1 else f"{self.key}#{self.ordinal}"
+
+    def complete(self, output: object) -> None:
+        """Take the item's output from code inside it."""
+        self.on_complete(output)
+
+    def output_or(self, returned: object) -> object:
+        """Return the output that code inside the item gave, else what the body returned."""
+        return self._output[-1] if self._output else returned
+
+    def is_overdue(self) -> bool:
+        """Tell whether the item has passed its ``max_seconds``."""
+        return self._deadline is not None and time.monotonic() >= self._deadline
 
     def trip(self, signal: Signal) -> Signal:
         """Latch a signal: whatever the user's code makes of it, the item stops here."""
@@ -118,8 +134,10 @@ class Execution:
         raise self.latch.with_traceback(None)
 
     def _limit(self, max_cost_nusd: int) -> Signal | None:
-        if self._deadline is not None and time.monotonic() > self._deadline:
-            return ItemTimedOut(f"the item passed its {self.agent.max_seconds} seconds", "max_seconds")
+        if self.is_overdue():
+            return ItemTimedOut(
+                f"the item passed its {self.agent.max_seconds} seconds", "max_seconds"
+            )
         if self.agent.max_steps is not None and self._steps >= self.agent.max_steps:
             return ItemTimedOut(f"the item passed its {self.agent.max_steps} steps", "max_steps")
         if self._left is not None and (self._left <= 0 or max_cost_nusd > self._left):

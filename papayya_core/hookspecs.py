@@ -71,7 +71,9 @@ def classify_error(error: BaseException) -> str | None:
 
 
 @hookspec(firstresult=True)
-def decide_retry(error: BaseException, attempts: int, limit: int, label: str) -> RetryDecision | None:
+def decide_retry(
+    error: BaseException, attempts: int, limit: int, label: str
+) -> RetryDecision | None:
     """Decide whether a step that raised is tried again, and when.
 
     When: after the failed attempt, before it is recorded. ``attempts``: how many failed so far, over

@@ -62,7 +62,9 @@ class Plugins:
             missing = (error.name or "?").partition(".")[0]
             self._off(entry.name, _version(entry), f"{missing} is not installed")
         except Exception as error:  # noqa: BLE001 - a plugin's fault must not stop anything
-            self._off(entry.name, _version(entry), f"its import failed: {rules.describe_error(error)}")
+            self._off(
+                entry.name, _version(entry), f"its import failed: {rules.describe_error(error)}"
+            )
         else:
             self._add(entry.name, _version(entry), module)
 

@@ -94,7 +94,9 @@ class Pump:
             try:
                 carriers[name].send(sends)
             except Exception:
-                logger.exception("carrier %s could not send %d items; again later", name, len(sends))
+                logger.exception(
+                    "carrier %s could not send %d items; again later", name, len(sends)
+                )
         return sum(map(len, batches.values()))
 
     def run(self, stop: threading.Event, every: float = EVERY) -> None:

@@ -18,9 +18,7 @@ class Stored(NamedTuple):
     check: str = "unstored"
 
 
-def store_value(
-    value: object, encoders: codec.Encoders | None, inline: int, limit: int
-) -> Stored:
+def store_value(value: object, encoders: codec.Encoders | None, inline: int, limit: int) -> Stored:
     """Encode a value: inline up to ``inline`` bytes, as a payload up to ``limit`` bytes."""
     try:
         text = codec.encode(value, encoders)

@@ -75,6 +75,8 @@ class Runtime:
         with self._lock:
             if self._dsn is None:
                 self._dsn = prepare_database(self.settings)
+                # registered after the embedded server's own exit, so it runs before that
+                atexit.register(self.close)
                 self._heartbeat = Heartbeat(self._dsn, self.settings, self.owner)
             return self._dsn
 
@@ -124,8 +126,11 @@ class Runtime:
 
     def close(self) -> None:
         """Give back what is held; what is unfinished stays resumable."""
-        if self.pid != os.getpid():
+        if self.pid != os.getpid() or self._dsn is None:
             return
+        atexit.unregister(self.close)
+        if self._engine is not None:
+            self._engine.store.patience = 1.0
         while self._at_exit:
             with contextlib.suppress(Exception):
                 self._at_exit.pop()()
@@ -136,6 +141,7 @@ class Runtime:
             self._engine = None
         if self._heartbeat is not None:
             self._heartbeat.stop()
+        self._dsn = None
 
 
 async def _close_with_loop(store: AsyncStore) -> None:
@@ -157,7 +163,6 @@ def runtime() -> Runtime:
         with _lock:
             if _runtime is None or _runtime.pid != os.getpid():
                 _runtime = Runtime()
-                atexit.register(_runtime.close)
     return _runtime
 
 
@@ -166,8 +171,6 @@ def configure(settings: Settings | None = None, plugins: Iterable[object] = ()) 
     global _runtime  # noqa: PLW0603
     with _lock:
         if _runtime is not None:
-            atexit.unregister(_runtime.close)
             _runtime.close()
         _runtime = Runtime(settings, plugins)
-        atexit.register(_runtime.close)
         return _runtime

@@ -44,9 +44,7 @@ class AsyncSteps:
             await self._write(execution, execution.row(step, "started"))
         return await self._attempt(execution, call, step)
 
-    async def _recall(
-        self, execution: Execution, step: Step, known: Known
-    ) -> tuple[bool, Any]:
+    async def _recall(self, execution: Execution, step: Step, known: Known) -> tuple[bool, Any]:
         """Read a finished result; if it cannot be read back, the step runs again."""
         text = known.text
         if text is None and known.result_hash is not None:

@@ -33,6 +33,7 @@ NAMES = {
     "aio": "sync",
     "aiter": "iter",
     "anext": "next",
+    "async_engine": "engine",
     "asynccontextmanager": "contextmanager",
     "StopAsyncIteration": "StopIteration",
 }

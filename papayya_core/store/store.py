@@ -46,6 +46,7 @@ class Store:
 
     def __init__(self, dsn: str, settings: Settings, owner: str) -> None:
         self._settings = settings
+        self.patience = settings.db_patience
         self._owner = owner
         self._sql = statements()
         adapters = psycopg.adapt.AdaptersMap(psycopg.adapters)
@@ -83,7 +84,7 @@ class Store:
                     return cursor.fetchall() if cursor.description else []
             except _AGAIN as error:
                 waited = time.monotonic() - began
-                if waited > self._settings.db_patience:
+                if waited > self.patience:
                     raise StoreUnavailable(_away(waited)) from error
                 if delay > 1:
                     logger.warning("Postgres is away (%s); trying again", _line(error))

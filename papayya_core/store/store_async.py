@@ -45,6 +45,7 @@ class AsyncStore:
 
     def __init__(self, dsn: str, settings: Settings, owner: str) -> None:
         self._settings = settings
+        self.patience = settings.db_patience
         self._owner = owner
         self._sql = statements()
         adapters = psycopg.adapt.AdaptersMap(psycopg.adapters)
@@ -82,7 +83,7 @@ class AsyncStore:
                     return await cursor.fetchall() if cursor.description else []
             except _AGAIN as error:
                 waited = time.monotonic() - began
-                if waited > self._settings.db_patience:
+                if waited > self.patience:
                     raise StoreUnavailable(_away(waited)) from error
                 if delay > 1:
                     logger.warning("Postgres is away (%s); trying again", _line(error))
@@ -199,9 +200,7 @@ class AsyncStore:
     async def _flush_steps(self, batch: list[StepRow]) -> list[Checkpointed]:
         doc, bodies = rows.step_doc(batch)
         budgeted = any(row.budgeted for row in batch)
-        found = await self.fetch(
-            "checkpoint", {"doc": doc, "bodies": bodies, "budgeted": budgeted}
-        )
+        found = await self.fetch("checkpoint", {"doc": doc, "bodies": bodies, "budgeted": budgeted})
         return [Checkpointed(verdict, stored, left) for _, verdict, stored, left in found]
 
     async def close(

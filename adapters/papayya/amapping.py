@@ -1,0 +1,191 @@
+"""``agent.amap``: items side by side in tasks of one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sized
+from typing import TYPE_CHECKING, Any
+
+from papayya import items as threaded
+from papayya import runs
+from papayya.intake_async import AsyncIntake
+from papayya.items_async import AsyncItems, Later
+from papayya.mapping import AHEAD, CHUNK, run_of_map, say_parked
+from papayya.submissions import Job, Pick
+from papayya_core.contract import ItemResult
+from papayya_core.runtime import runtime
+
+if TYPE_CHECKING:
+    from papayya.agents import AgentFunction
+
+
+class _Tasks:
+    """Runs jobs in tasks, at most ``concurrency`` at a time."""
+
+    def __init__(self, attempt: Any, concurrency: int) -> None:
+        self._attempt = attempt
+        self._slots = asyncio.Semaphore(concurrency)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.out: asyncio.Queue[tuple[Job, Any]] = asyncio.Queue(maxsize=concurrency * 4)
+
+    def add(self, job: Job) -> None:
+        task = asyncio.ensure_future(self._run(job))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, job: Job) -> None:
+        try:
+            result = await self._until_ended(job)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the map raises it
+            result = error
+        await self.out.put((job, result))
+
+    async def _until_ended(self, job: Job) -> Any:
+        while True:
+            async with self._slots:
+                result = await self._attempt(job)
+            if not isinstance(result, Later):
+                return result
+            await asyncio.sleep(result.delay)
+
+    def waiting(self) -> int:
+        return len(self._tasks)
+
+    async def cancel(self) -> None:
+        """Stop all tasks; each puts its item back into the queue."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def amap_items(
+    agent: AgentFunction,
+    items: Iterable[Any] | AsyncIterable[Any],
+    tenant: Any,
+    item: Pick,
+    concurrency: int,
+) -> AsyncIterator[ItemResult]:
+    """Run the agent over items in tasks; see AgentFunction.amap."""
+    here = runtime()
+    definition = agent.definition
+    engine = await here.async_engine()
+    expect = len(items) if isinstance(items, Sized) else None
+    run, own = await asyncio.to_thread(run_of_map, here, definition.name, expect)
+    ref = here.register(definition)
+    runs.cap(here, run, definition)
+    here.start_pump()
+    intake = AsyncIntake(here, engine, definition.name, ref, run, tenant, item)
+    limited = AsyncItems(engine, run, definition, ref, _limited(agent))
+    attempt: Any = limited.attempt
+    if not agent.is_async:
+        in_thread = threaded.Items(here.engine(), run, definition, ref, agent.fn)
+        attempt = lambda job: asyncio.to_thread(in_thread.attempt, job)  # noqa: E731
+    tasks = _Tasks(attempt, concurrency)
+    parked: list[ItemResult] = []
+    try:
+        async for result in _results(items, engine, intake, tasks, concurrency):
+            if result.state in ("paused", "queued"):
+                parked.append(result)
+            yield result
+        if own:
+            await engine.store.seal_run(run.id)
+    finally:
+        await tasks.cancel()
+        say_parked(parked, run)
+
+
+def _limited(agent: AgentFunction) -> Any:
+    """Give a coroutine its max_seconds: it is cancelled, and ends as failed."""
+    from papayya_core import context
+    from papayya_core.errors import ItemTimedOut
+
+    seconds = agent.definition.max_seconds
+    if seconds is None:
+        return agent.fn
+
+    async def limited(*args: Any, **kwargs: Any) -> Any:
+        try:
+            async with asyncio.timeout(seconds):
+                return await agent.fn(*args, **kwargs)
+        except TimeoutError as error:
+            execution = context.current()
+            if execution is None or not execution.is_overdue():
+                raise
+            raise ItemTimedOut(f"the item passed its {seconds} seconds", "max_seconds") from error
+
+    return limited
+
+
+async def _results(
+    items: Any, engine: Any, intake: AsyncIntake, tasks: _Tasks, concurrency: int
+) -> AsyncIterator[ItemResult]:
+    source = aiter(items) if isinstance(items, AsyncIterable) else _aiter(items)
+    whole = isinstance(items, Sized)
+    size = CHUNK if whole else concurrency * AHEAD
+    exhausted = False
+    while not exhausted or intake.jobs:
+        if not exhausted and (whole or tasks.waiting() < concurrency * AHEAD):
+            chunk = [value async for value in _take(source, size)]
+            exhausted = len(chunk) < size
+            jobs, ended = await intake.take(chunk) if chunk else ([], [])
+            for job in jobs:
+                tasks.add(job)
+            found = await engine.results(ended) if ended else {}
+            for item_id in ended:
+                yield found[item_id]
+            continue
+        job, result = await tasks.out.get()
+        if isinstance(result, BaseException):
+            raise result
+        intake.jobs.pop(job.item_id, None)
+        for _ in range(job.copies):
+            yield result
+
+
+async def _aiter(items: Iterable[Any]) -> AsyncIterator[Any]:
+    for value in items:
+        yield value
+
+
+async def _take(source: AsyncIterator[Any], size: int) -> AsyncIterator[Any]:
+    for _ in range(size):
+        try:
+            yield await anext(source)
+        except StopAsyncIteration:
+            return
+
+
+def map_coroutines(
+    agent: AgentFunction, items: Iterable[Any], tenant: Any, item: Pick, concurrency: int
+) -> Iterator[ItemResult]:
+    """Run ``amap`` of an async agent on a loop in a thread of its own, for a caller without one."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="papayya-loop", daemon=True)
+    thread.start()
+    results = amap_items(agent, items, tenant, item, concurrency)
+
+    def wait(coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+
+    try:
+        while True:
+            try:
+                yield wait(anext(results))  # type: ignore[arg-type]
+            except StopAsyncIteration:
+                return
+    finally:
+        wait(results.aclose())  # type: ignore[attr-defined]
+        wait(_end_tasks())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _end_tasks() -> None:
+    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

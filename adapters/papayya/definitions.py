@@ -1,0 +1,73 @@
+"""What an agent is, read from the function and the arguments of the decorator."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import textwrap
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from papayya_core import rules
+from papayya_core.contract import Agent
+
+
+def define(
+    fn: Callable[..., Any],
+    *,
+    name: str | None,
+    model: str | None,
+    instructions: str | None,
+    tools: Iterable[Callable[..., Any]],
+    max_steps: int | None,
+    max_seconds: float | None,
+    budget_usd: object,
+    output: Any,
+) -> Agent:
+    """Build the definition of an agent; its version is a fingerprint of code and prompt.
+
+    Raises InvalidKey for a bad name, ValueError for limits that are not above zero.
+    """
+    for limit, what in ((max_steps, "max_steps"), (max_seconds, "max_seconds")):
+        if limit is not None and not limit > 0:
+            msg = f"{what} must be above 0, not {limit!r}; leave it out for no limit"
+            raise ValueError(msg)
+    names = tuple(_tool_name(tool) for tool in tools)
+    facts = [_source(fn), model, instructions, names, _schema(output)]
+    return Agent(
+        name=rules.check_name(name or fn.__name__, "an agent's name"),
+        version=hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12],
+        entrypoint=f"{fn.__module__}:{fn.__qualname__}",
+        model=model,
+        instructions=instructions,
+        tools=names,
+        max_steps=max_steps,
+        max_seconds=max_seconds,
+        budget_nusd=None if budget_usd is None else rules.nano_usd(budget_usd),
+        output=output,
+    )
+
+
+def _tool_name(tool: Callable[..., Any]) -> str:
+    return str(getattr(tool, "__name__", type(tool).__name__))
+
+
+def _source(fn: Callable[..., Any]) -> str:
+    try:
+        return textwrap.dedent(inspect.getsource(fn))
+    except (OSError, TypeError):
+        code = getattr(fn, "__code__", None)
+        return code.co_code.hex() + repr(code.co_names) if code else repr(type(fn))
+
+
+def _schema(output: Any) -> Any:
+    if output is None:
+        return None
+    from pydantic import TypeAdapter
+
+    try:
+        return TypeAdapter(output).json_schema()
+    except Exception as error:  # noqa: BLE001 - pydantic raises many kinds here
+        msg = f"output={output!r} is no type that pydantic can check: {rules.describe_error(error)}"
+        raise TypeError(msg) from error

@@ -1,0 +1,28 @@
+"""The plain-Python adapter as a plugin: its carrier is the loop of the script itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from papayya.runs import CARRIER
+from papayya_core.carriers import Carrier
+from papayya_core.contract import Send
+from papayya_core.hookspecs import hookimpl
+from papayya.loops import wake
+
+
+class LocalCarrier:
+    """Wakes the maps of this process. Items of other processes' runs wait for their own script."""
+
+    name = CARRIER
+
+    def send(self, sends: Sequence[Send]) -> None:
+        """Tell the maps that hold these items to ask for them now."""
+        for send in sends:
+            wake(send.item_id)
+
+
+@hookimpl
+def register_carriers(register: Callable[[Carrier], None]) -> None:
+    """Offer the local carrier."""
+    register(LocalCarrier())
