@@ -1,0 +1,189 @@
+"""`papayya retry`, `papayya cancel` and `papayya drain`: each may be repeated without harm."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import click
+
+from papayya_core.cli import documents, show
+from papayya_core.cli.items import narrow
+from papayya_core.cli.state import NAME, Cli, Command, pass_cli
+from papayya_core.errors import PapayyaError
+from papayya_core.store import acts, reads
+from papayya_core.store.reads import ItemRow, RunRow, UnknownName
+
+BY_HAND = "cancelled by hand"
+
+
+class Ambiguous(PapayyaError):
+    """Several items have this key; the message says how to tell them apart."""
+
+
+@click.command("retry", cls=Command)
+@click.argument("name", metavar="[RUN]", type=NAME, required=False)
+@click.option("--item", "key", metavar="KEY", type=NAME, help="Only this item.")
+@click.option("--run", type=NAME, help="The same as RUN.")
+@click.option("--tenant", type=NAME, help="Whose item, when several tenants have this key.")
+@click.option("--agent", type=NAME, help="Whose item, when several agents have this key.")
+@documents.json_option
+@pass_cli
+def retry(
+    cli: Cli, /, name: str | None, key: str | None, run: str | None, as_json: bool, **who: Any
+) -> None:
+    """Queue the failed items of RUN again, or one item by its KEY.
+
+    Finished steps are kept and not paid for again; findings become history.
+    """
+    name = _one_run(name, run)
+    connection = cli.connection
+    if key is None:
+        if name is None:
+            raise click.UsageError("name a RUN, or an item with --item KEY")
+        _refuse_alone(who)
+        reads.find_run(connection, name)
+        number = acts.retry(connection, name)
+    else:
+        chosen = _choose(connection, key, name, who, {"failed"})
+        name, items = chosen.run, [chosen.id] if chosen.state == "failed" else []
+        number = acts.retry(connection, name, items)
+    said = (
+        f"{show.count(number, 'failed item')} queued again" if number else _nothing(key, "failed")
+    )
+    _say(connection, name, as_json, said, ["retry", number])
+
+
+@click.command("cancel", cls=Command)
+@click.argument("name", metavar="[RUN]", type=NAME, required=False)
+@click.option("--item", "key", metavar="KEY", type=NAME, help="Only this item.")
+@click.option("--run", type=NAME, help="The same as RUN.")
+@click.option("--tenant", type=NAME, help="Whose item, when several tenants have this key.")
+@click.option("--agent", type=NAME, help="Whose item, when several agents have this key.")
+@click.option("--reason", type=NAME, default=BY_HAND, show_default=True, help="Why.")
+@documents.json_option
+@pass_cli
+def cancel(
+    cli: Cli,
+    /,
+    name: str | None,
+    key: str | None,
+    run: str | None,
+    reason: str,
+    as_json: bool,
+    **who: Any,
+) -> None:
+    """End the open items of RUN, and what is submitted to it later; or one item by its KEY.
+
+    Work in flight stops at its next step, which is still recorded: it was paid. What has ended
+    stays as it is. A cancelled item cannot be retried.
+    """
+    name = _one_run(name, run)
+    if name is None:
+        raise click.UsageError("name the RUN" + (" of the item" if key else ""))
+    connection = cli.connection
+    if key is None:
+        _refuse_alone(who)
+        reads.find_run(connection, name)
+        number = acts.cancel(connection, name, reason)
+        said = f"run {name} and {show.count(number, 'open item')} cancelled"
+    else:
+        open_states = {"queued", "running", "paused", "waiting"}
+        chosen = _choose(connection, key, name, who, open_states)
+        number = acts.cancel(connection, name, reason, [chosen.id])
+        said = f"item {key} cancelled" if number else _nothing(key, "open")
+    _say(connection, name, as_json, said, ["cancel", number])
+
+
+@click.command("drain", cls=Command)
+@click.argument("name", metavar="RUN", type=NAME)
+@click.option("--off", is_flag=True, help="Hand out items again.")
+@documents.json_option
+@pass_cli
+def drain(cli: Cli, /, name: str, off: bool, as_json: bool) -> None:
+    """Let RUN finish what it has in hand, and start no more items; before a deploy, for instance.
+
+    Items that are not running wait. Going on with the run (PAPAYYA_RUN_ID) ends the draining too.
+    """
+    connection = cli.connection
+    reads.find_run(connection, name)
+    changed = acts.drain(connection, name, on=not off)
+    running, held = acts.in_hand(connection, name)
+    if off:
+        said = f"run {name} {'hands out items again' if changed else 'was not draining'}"
+    else:
+        state = "drains" if changed else "was draining already"
+        said = f"run {name} {state}: {show.count(running, 'item')} in hand, {held:,} held back"
+    _say(connection, name, as_json, said, ["drain", int(changed)])
+
+
+def _one_run(name: str | None, run: str | None) -> str | None:
+    if name is not None and run is not None and name != run:
+        raise click.UsageError(f"RUN is {name!r} and --run is {run!r}; give one of them")
+    return name or run
+
+
+def _refuse_alone(who: dict[str, Any]) -> None:
+    given = [f"--{name}" for name, value in who.items() if value is not None]
+    if given:
+        raise click.UsageError(f"{given[0]} needs --item KEY")
+
+
+def _choose(
+    connection: reads.Connection,
+    key: str,
+    run: str | None,
+    who: dict[str, Any],
+    states: set[str],
+) -> ItemRow:
+    """Find the one item that is meant; those in other states do not stand in its way."""
+    found, _ = reads.items_of_key(connection, key, narrow(connection, run=run, **who))
+    if not found:
+        where = "" if run is None else f" in run {run!r}"
+        raise UnknownName(f"no item {key!r}{where}; papayya items lists keys")
+    fitting = [one for one in found if one.state in states]
+    if len(fitting) > 1:
+        raise Ambiguous(_how_to_tell(key, fitting))
+    return (fitting or found)[0]
+
+
+def _how_to_tell(key: str, fitting: list[ItemRow]) -> str:
+    lead = f"{len(fitting)} items {key!r} could be meant"
+    for what in ("run", "tenant", "agent"):
+        names = sorted({str(getattr(one, what)) for one in fitting})
+        if len(names) > 1:
+            shown = ", ".join(map(shlex.quote, names[:5])) + (", …" if len(names) > 5 else "")  # noqa: PLR2004
+            return f"{lead}; give --{what}, one of: {shown}"
+    return f"{lead}; papayya item {shlex.quote(key)} shows them"
+
+
+def _nothing(key: str | None, state: str) -> str:
+    return (
+        f"nothing to do: no {state} items"
+        if key is None
+        else f"nothing to do: {key} is not {state}"
+    )
+
+
+def _say(connection: reads.Connection, name: str, as_json: bool, said: str, did: list[Any]) -> None:
+    [run] = reads.list_runs(connection, run=reads.find_run(connection, name), limit=1)
+    then = next_step(run)
+    if as_json:
+        act, number = did
+        documents.emit({"act": act, "run": name, "changed": number, "said": said, "next": then})
+        return
+    out = show.console()
+    out.print(show.safe(said))
+    out.print(then, soft_wrap=True)
+
+
+def next_step(run: RunRow) -> str:
+    """Say what happens with a run next, and what it needs for that."""
+    name = shlex.quote(show.safe(run.run))
+    if not run.open:
+        return f"No item of the run is open; papayya run {name} shows it."
+    if run.draining:
+        return f"Nothing starts while the run drains; papayya drain {name} --off lets it go on."
+    if run.carrier == "plain":
+        return f"Go on with: PAPAYYA_RUN_ID={name} <your command>"
+    return f"The pump sends what is queued through {show.safe(run.carrier)}."

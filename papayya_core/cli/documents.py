@@ -1,0 +1,92 @@
+"""What ``--json`` prints: one document, or one a line. Money is exact, times are UTC."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+
+from papayya_core.cli.show import UNSAFE, exact
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AsIs:
+    """A value of the user's, in JSON terms already: its fields mean nothing to us."""
+
+    value: Any
+
+
+def json_option(command: Decorated) -> Decorated:
+    """Add --json."""
+    option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+    return option(command)
+
+
+def jsonl_option(command: Decorated) -> Decorated:
+    """Add --json and --jsonl."""
+    option = click.option("--jsonl", is_flag=True, help="Print one JSON document a line.")
+    return json_option(option(command))
+
+
+def shape(value: Any) -> Any:
+    """Turn rows into JSON terms; an amount ``x_nusd`` gets its ``x_usd`` beside it."""
+    if isinstance(value, AsIs):
+        return value.value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return _object(value)
+    if isinstance(value, list | tuple):
+        return [shape(one) for one in value]
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return value.hex() if isinstance(value, bytes) else value
+
+
+def _object(value: Mapping[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    for name, part in value.items():
+        shown[str(name)] = shape(part)
+        if str(name).endswith("_nusd"):
+            usd = f"{str(name).removesuffix('_nusd')}_usd"
+            shown[usd] = None if part is None else exact(part)
+    return shown
+
+
+def dumps(value: Any, *, indent: int | None = None) -> str:
+    """Write JSON that no terminal acts on, in ASCII where stdout is not Unicode."""
+    ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=indent, default=str)
+    lines = text.split("\n")  # line breaks in values are escaped already
+    return "\n".join(UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", one) for one in lines)
+
+
+def emit(value: Any) -> None:
+    """Print one document."""
+    click.echo(dumps(shape(value), indent=2))
+
+
+def emit_line(value: Any) -> None:
+    """Print one document on a line."""
+    click.echo(dumps(shape(value)))
+
+
+def emit_stream(head: Mapping[str, Any], name: str, values: Iterable[Any]) -> None:
+    """Print one document that ends in a long array, without holding the array in memory."""
+    click.echo(dumps(shape(head)).removesuffix("}") + f', "{name}": [')
+    comma = ""
+    for value in values:
+        click.echo(comma + dumps(shape(value)), nl=False)
+        comma = ",\n"
+    click.echo("\n]}" if comma else "]}")

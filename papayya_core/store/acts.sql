@@ -1,0 +1,19 @@
+-- The statements behind what people do by hand.
+
+-- name: retry
+-- Failed items, queued again.
+SELECT papayya.retry_v1(%(run)s, %(items)s::bigint[]);
+
+-- name: cancel
+-- Open items, cancelled; without items, the run too.
+SELECT papayya.cancel_v1(%(run)s, %(items)s::bigint[], %(reason)s);
+
+-- name: drain
+-- A run that hands out no more items, or does again.
+UPDATE papayya.run SET draining = %(on)s WHERE name = %(run)s AND draining <> %(on)s RETURNING id;
+
+-- name: drained
+-- What a draining run still has in hand, and what waits.
+SELECT count(*) FILTER (WHERE i.state = 'running') AS running, count(*) FILTER (WHERE i.state <> 'running') AS held
+FROM papayya.item i JOIN papayya.run r ON r.id = i.run_id
+WHERE r.name = %(run)s AND i.state IN ('queued', 'running', 'paused', 'waiting');
