@@ -58,7 +58,7 @@ class Heartbeat:
 
 
 def _spawn(job: dict[str, Any]) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+    process = subprocess.Popen(
         [sys.executable, "-m", "papayya_core.heartbeat"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

@@ -93,7 +93,7 @@ def encode(value: object) -> tuple[str, Any] | None:
 
 
 @hookspec(firstresult=True)
-def decode(tag: str, data: Any) -> Any | None:  # noqa: ANN401
+def decode(tag: str, data: Any) -> Any | None:
     """Give back the value that ``encode`` stored under ``tag``.
 
     When: a stored result is read. Returns: the value; the first that is not None wins.

@@ -136,7 +136,7 @@ class Plugins:
 
     # -- how they are called --------------------------------------------------------------------
 
-    def _decide(self, name: str, **facts: Any) -> Any:  # noqa: ANN401
+    def _decide(self, name: str, **facts: Any) -> Any:
         try:
             return getattr(self._manager.hook, name)(**facts)
         except Exception:
@@ -155,7 +155,7 @@ class Plugins:
         found: tuple[str, Any] | None = self._manager.hook.encode(value=value)
         return found
 
-    def decode(self, tag: str, data: Any) -> Any:  # noqa: ANN401
+    def decode(self, tag: str, data: Any) -> Any:
         """Ask for the value behind a stored tag."""
         return self._manager.hook.decode(tag=tag, data=data)
 
@@ -168,7 +168,7 @@ class _Encoders:
         self.decode = plugins.decode
 
 
-def _call(impl: pluggy.HookImpl, facts: dict[str, Any]) -> Any:  # noqa: ANN401
+def _call(impl: pluggy.HookImpl, facts: dict[str, Any]) -> Any:
     return impl.function(**{name: facts[name] for name in (*impl.argnames, *impl.kwargnames)})
 
 

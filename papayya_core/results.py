@@ -38,6 +38,6 @@ def store_value(value: object, encoders: codec.Encoders | None, inline: int, lim
     return Stored(body=body)
 
 
-def unstored(stored: Stored, what: str, severity: Any, n: int | None = None) -> Finding:  # noqa: ANN401
+def unstored(stored: Stored, what: str, severity: Any, n: int | None = None) -> Finding:
     """Say that a value could not be stored, and what follows from it."""
     return Finding(stored.check, severity, f"{what} was not stored: {stored.why}", n=n)

@@ -33,7 +33,7 @@ def check_name(value: object, what: str) -> str:
         msg = f"{what} must have 1 to {NAME_LIMIT} characters, this one has {len(value)}"
         raise InvalidKey(msg)
     if "\x00" in value or not _encodable(value):
-        msg = f"{what} {ascii(value[:40])} holds a NUL or a lone surrogate: clean it before use"
+        msg = f"{what} {value[:40]!a} holds a NUL or a lone surrogate: clean it before use"
         raise InvalidKey(msg)
     return value
 
@@ -85,7 +85,7 @@ def content_key(text: str) -> str:
 def worst(severities: Iterable[Severity]) -> Outcome:
     """Derive an outcome from what was found; the twin of ``papayya.outcome_v1``."""
     rank = max((_SEVERITIES.index(severity) for severity in severities), default=0)
-    return ("ok", "degraded", "failed")[rank]  # type: ignore[return-value]
+    return ("ok", "degraded", "failed")[rank]
 
 
 _VOLATILE = re.compile(
@@ -121,6 +121,8 @@ _PERMANENT = (
     RecursionError,
     MemoryError,
 )
+_CLIENT_FAULT, _SERVER_FAULT = 400, 500
+_A_DAY = 86_400
 _TRIED_AGAIN = frozenset({408, 409, 425, 429})
 
 
@@ -133,7 +135,7 @@ def is_permanent(error: BaseException) -> bool:
     """
     status = status_of(error)
     if status is not None:
-        return 400 <= status < 500 and status not in _TRIED_AGAIN
+        return _CLIENT_FAULT <= status < _SERVER_FAULT and status not in _TRIED_AGAIN
     return isinstance(error, _PERMANENT) and not isinstance(error, OSError)
 
 
@@ -156,7 +158,7 @@ def retry_after(error: BaseException) -> float | None:
             seconds = float(headers.get(name)) * scale
         except (TypeError, ValueError, AttributeError):
             continue
-        if 0 <= seconds <= 86_400:
+        if 0 <= seconds <= _A_DAY:
             return seconds
     return None
 
@@ -179,7 +181,8 @@ def describe_error(error: BaseException) -> str:
     """Put an error in one short line that Postgres accepts."""
     status = status_of(error)
     text = " ".join(str(error).split())[:300] or "(no message)"
-    line = f"{type(error).__name__}{f' {status}' if status else ''}: {text}"
+    label = type(error).__name__ + (f" {status}" if status else "")
+    line = f"{label}: {text}"
     return storable(line)
 
 

@@ -64,9 +64,11 @@ class Runtime:
         self._dsn: str | None = None
         self._engine: Engine | None = None
         self._async: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncEngine] = WeakKeyDictionary()
+        self._keepers: set[asyncio.Task[None]] = set()
         self._refs: dict[Agent, AgentRef] = {}
         self._heartbeat: Heartbeat | None = None
-        self._pump: threading.Event | None = None
+        self._pump: threading.Thread | None = None
+        self._stop = threading.Event()
         self._at_exit: list[Callable[[], None]] = []
 
     @property
@@ -100,7 +102,9 @@ class Runtime:
             engine = self._async.setdefault(loop, AsyncEngine(store, self.plugins, self.settings))
             if engine.store is store:
                 await store.open_pool()
-                store.keeper = loop.create_task(_close_with_loop(store))
+                keeper = loop.create_task(_close_with_loop(store))
+                self._keepers.add(keeper)  # a loop keeps only weak references to its tasks
+                keeper.add_done_callback(self._keepers.discard)
         return engine
 
     def register(self, agent: Agent) -> AgentRef:
@@ -114,11 +118,11 @@ class Runtime:
         """Run the pump in the background, once per process."""
         with self._lock:
             if self._pump is None:
-                self._pump = threading.Event()
                 pump = Pump(self.engine().store, self.plugins, self.settings, self.owner)
-                threading.Thread(
-                    target=pump.run, args=(self._pump,), name="papayya-pump", daemon=True
-                ).start()
+                self._pump = threading.Thread(
+                    target=pump.run, args=(self._stop,), name="papayya-pump", daemon=True
+                )
+                self._pump.start()
 
     def at_exit(self, fn: Callable[[], None]) -> None:
         """Run ``fn`` before the engines are closed."""
@@ -135,7 +139,8 @@ class Runtime:
             with contextlib.suppress(Exception):
                 self._at_exit.pop()()
         if self._pump is not None:
-            self._pump.set()
+            self._stop.set()
+            self._pump.join(timeout=5.0)
         if self._engine is not None:
             self._engine.store.close_pool()
             self._engine = None

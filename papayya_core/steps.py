@@ -67,7 +67,7 @@ class Steps:
             try:
                 with context.stepping(step):
                     value = sync.call(call.fn, call.args, call.kwargs)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the decision may be to raise it again
                 delay = self._failed(execution, call, step, error)
                 failure = rules.describe_error(error)
                 sync.sleep(delay)

@@ -66,7 +66,7 @@ class AsyncSteps:
             try:
                 with context.stepping(step):
                     value = await aio.call(call.fn, call.args, call.kwargs)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the decision may be to raise it again
                 delay = await self._failed(execution, call, step, error)
                 failure = rules.describe_error(error)
                 await aio.sleep(delay)

@@ -38,7 +38,7 @@ class AgentFunction(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run one item and return what the function returns; its exceptions pass unchanged."""
-        run = calls_async.call if self.is_async else calls.call
+        run: Any = calls_async.call if self.is_async else calls.call
         return run(self, args, kwargs)  # type: ignore[no-any-return]
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:

@@ -62,7 +62,7 @@ class _Tasks:
 
 
 async def amap_items(
-    agent: AgentFunction,
+    agent: AgentFunction[Any, Any],
     items: Iterable[Any] | AsyncIterable[Any],
     tenant: Any,
     item: Pick,
@@ -97,7 +97,7 @@ async def amap_items(
         say_parked(parked, run)
 
 
-def _limited(agent: AgentFunction) -> Any:
+def _limited(agent: AgentFunction[Any, Any]) -> Any:
     """Give a coroutine its max_seconds: it is cancelled, and ends as failed."""
     from papayya_core import context
     from papayya_core.errors import ItemTimedOut
@@ -159,7 +159,7 @@ async def _take(source: AsyncIterator[Any], size: int) -> AsyncIterator[Any]:
 
 
 def map_coroutines(
-    agent: AgentFunction, items: Iterable[Any], tenant: Any, item: Pick, concurrency: int
+    agent: AgentFunction[Any, Any], items: Iterable[Any], tenant: Any, item: Pick, concurrency: int
 ) -> Iterator[ItemResult]:
     """Run ``amap`` of an async agent on a loop in a thread of its own, for a caller without one."""
     loop = asyncio.new_event_loop()
@@ -173,7 +173,7 @@ def map_coroutines(
     try:
         while True:
             try:
-                yield wait(anext(results))  # type: ignore[arg-type]
+                yield wait(anext(results))
             except StopAsyncIteration:
                 return
     finally:

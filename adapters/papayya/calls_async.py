@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from papayya import endings, runs
 from papayya.items_async import AsyncItems, Later
 from papayya.submissions import Job, prepare
-from papayya_core import aio, context
+from papayya_core import aio, context, rules
 from papayya_core.checks import Identity
 from papayya_core.runtime import runtime
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("papayya")
 
 
-async def call(agent: AgentFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+async def call(
+    agent: AgentFunction[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
     """Run one item and return what the function returned.
 
     An exception of the function passes unchanged. Raises ItemParked, ItemFailed, ItemWasCancelled,
@@ -73,7 +75,9 @@ def _numbered(one: Submission, agent: str, run: Run, parent: Execution | None) -
         ordinal = parent.child_ordinal(agent, one.key)
         key = f"{parent.shown_key}/{one.key}"
         return replace(
-            one, key=key if len(key) <= 500 else f"in-{one.digest.hex()[:32]}", ordinal=ordinal
+            one,
+            key=key if len(key) <= rules.NAME_LIMIT else f"in-{one.digest.hex()[:32]}",
+            ordinal=ordinal,
         )
     if run.explicit:
         return one

@@ -68,6 +68,6 @@ def _schema(output: Any) -> Any:
 
     try:
         return TypeAdapter(output).json_schema()
-    except Exception as error:  # noqa: BLE001 - pydantic raises many kinds here
+    except Exception as error:
         msg = f"output={output!r} is no type that pydantic can check: {rules.describe_error(error)}"
         raise TypeError(msg) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any
+from typing import Any, Self, cast
 
 from papayya import agents, endings, runs
 from papayya.current import ItemMethods
@@ -11,8 +11,8 @@ from papayya.items import Items, Later
 from papayya.submissions import Job, prepare
 from papayya_core import context, rules
 from papayya_core.checks import Identity
-from papayya_core.contract import UNATTRIBUTED, Agent, Captured, ItemResult, Run
-from papayya_core.errors import ItemFailed
+from papayya_core.contract import UNATTRIBUTED, Agent, Captured, ItemResult, ItemState, Run
+from papayya_core.errors import ItemFailed, ItemTakenOver
 from papayya_core.execution import Execution
 from papayya_core.runtime import Runtime, runtime
 from papayya_core.sync import sleep
@@ -91,7 +91,7 @@ class RunHandle(ItemMethods):
             context.activate(None)
         if ended.state == "lost":
             msg = f"another worker took item {self._job.key} over; this result was not recorded"
-            raise endings.ItemTakenOver(msg)
+            raise ItemTakenOver(msg)
         self._engine.store.seal_run(self._run.id)
 
     def _release(self) -> None:
@@ -120,17 +120,17 @@ class RunHandle(ItemMethods):
         self.ended = True
         return ItemResult(
             self._job.key,
-            ended.state,
+            cast("ItemState", ended.state),
             ended.outcome,
             None,
-            rules.usd(ended.cost_nusd),  # type: ignore[arg-type]
+            rules.usd(ended.cost_nusd),
             tuple(ended.findings),
             self._job.tenant,
             ended.reason,
             ended.signal,
         )
 
-    def __enter__(self) -> RunHandle:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

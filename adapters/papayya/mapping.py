@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import itertools
 import queue
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sized
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from papayya import loops, runs
 from papayya.intake import Intake
 from papayya.items import Items, Later
+from papayya.say import say
 from papayya.submissions import Job, Pick
 from papayya_core.contract import ItemResult, Run
 from papayya_core.errors import ItemTimedOut
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from papayya.agents import AgentFunction
 
 CHUNK = 1000
-AHEAD = 2  # chunks of a stream are read when fewer than this × concurrency items are ready
+AHEAD = (
+    2  # chunks of a stream are read when fewer than this many times the concurrency items are ready
+)
 _GRACE = 0.25  # seconds a body may take to notice by itself that its time is up
 _TICK = 0.5
 
@@ -108,7 +110,7 @@ class Mapping:
     def __init__(
         self,
         here: Runtime,
-        agent: AgentFunction,
+        agent: AgentFunction[Any, Any],
         run: Run,
         tenant: Any,
         item: Pick,
@@ -216,7 +218,7 @@ def run_of_map(here: Runtime, agent: str, expect: int | None) -> tuple[Run, bool
 
 
 def map_items(
-    agent: AgentFunction, items: Iterable[Any], tenant: Any, item: Pick, concurrency: int
+    agent: AgentFunction[Any, Any], items: Iterable[Any], tenant: Any, item: Pick, concurrency: int
 ) -> Iterator[ItemResult]:
     """Run the agent over items in threads; see AgentFunction.map."""
     here = runtime()
@@ -241,22 +243,16 @@ def map_items(
 
 def _interrupted(mapping: Mapping, run: Run) -> None:
     """Ctrl-C: end what is under way; a second one leaves it to the next start."""
-    print("papayya: finishing the items under way; Ctrl-C again to leave them", file=sys.stderr)
+    say("finishing the items under way; Ctrl-C again to leave them")
     try:
         mapping.finish()
     except KeyboardInterrupt:
         mapping.abandon()
-    print(
-        f"papayya: stopped; nothing is lost. Go on with PAPAYYA_RUN_ID={run.name}", file=sys.stderr
-    )
+    say(f"stopped; nothing is lost. Go on with PAPAYYA_RUN_ID={run.name}")
 
 
 def say_parked(parked: list[ItemResult], run: Run) -> None:
     """Tell, on stderr, what is parked and how it goes on."""
     if parked:
         reason = parked[0].reason or "by hand"
-        print(
-            f"papayya: {len(parked)} items are parked ({reason}); "
-            f"go on with PAPAYYA_RUN_ID={run.name}",
-            file=sys.stderr,
-        )
+        say(f"{len(parked)} items are parked ({reason}); go on with PAPAYYA_RUN_ID={run.name}")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from papayya.loops import wake
 from papayya.runs import CARRIER
 from papayya_core.carriers import Carrier
 from papayya_core.contract import Send
 from papayya_core.hookspecs import hookimpl
-from papayya.loops import wake
 
 
 class LocalCarrier:

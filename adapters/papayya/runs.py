@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-import sys
 import threading
 import time
 from collections.abc import Collection
 from contextvars import ContextVar
 from types import TracebackType
+from typing import Self
 
+from papayya.say import say
 from papayya.submissions import Occurrences
 from papayya_core import context, rules
 from papayya_core.contract import Agent, Run
@@ -28,10 +29,7 @@ def new_name(label: str) -> str:
 def say_resume(run: Run) -> None:
     """Tell, on stderr, which run this is and how to go on with it."""
     verb = "resumes" if run.existed else "is"
-    print(
-        f"papayya: run {run.name} {verb} this; PAPAYYA_RUN_ID={run.name} goes on with it",
-        file=sys.stderr,
-    )
+    say(f"run {run.name} {verb} this; PAPAYYA_RUN_ID={run.name} goes on with it")
 
 
 class NamedRun:
@@ -76,7 +74,7 @@ class NamedRun:
             raise RuntimeError(msg)
         return self.run.name
 
-    def __enter__(self) -> NamedRun:
+    def __enter__(self) -> Self:
         here = runtime()
         if here.settings.mode == "off":
             return self
@@ -108,7 +106,7 @@ class NamedRun:
         if kind is None:
             runtime().engine().store.seal_run(self.run.id)
 
-    async def __aenter__(self) -> NamedRun:
+    async def __aenter__(self) -> Self:
         return self.__enter__()
 
     async def __aexit__(

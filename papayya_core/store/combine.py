@@ -109,7 +109,7 @@ class Combiner(Generic[T, R]):
         """Flush a batch; if it is refused, row by row, so that a bad row fails alone."""
         try:
             results = self._flush([waiter.row for waiter in batch])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised where the row came from
             if len(batch) == 1:
                 batch[0].error = error
                 return

@@ -13,8 +13,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg.types.json import Jsonb
 from psycopg.types.numeric import Int8Dumper
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from papayya_core import sync
 from papayya_core.contract import AgentRef, Captured, Checkpointed, Closed, Opened, Run
@@ -82,6 +83,8 @@ class Store:
                 with self._pool.connection() as connection:
                     cursor = connection.execute(self._sql[name], params)
                     return cursor.fetchall() if cursor.description else []
+            except PoolClosed as error:
+                raise StoreUnavailable("the connections of this process were closed") from error
             except _AGAIN as error:
                 waited = time.monotonic() - began
                 if waited > self.patience:
@@ -103,7 +106,7 @@ class Store:
                 "entrypoint": agent.entrypoint,
                 "model": agent.model,
                 "instructions": agent.instructions,
-                "tools": psycopg.types.json.Jsonb(list(agent.tools)),
+                "tools": Jsonb(list(agent.tools)),
                 "max_steps": agent.max_steps,
                 "max_seconds": agent.max_seconds,
                 "budget_nusd": agent.budget_nusd,
