@@ -70,6 +70,8 @@ def prepare(
     digest = codec.digest(text) if text else codec.arguments_digest(args, kwargs)
     key = identity.item if identity.item is not None else _content_key(args, kwargs, text, digest)
     tenant = identity.tenant if identity.tenant is not None else UNATTRIBUTED
+    rules.check_name(key, "an item's key")
+    rules.check_name(tenant, "a tenant")
     body = stored.body
     submission = Submission(tenant, key, digest, body, None, parent_id)
     return Prepared(submission, args, kwargs, stored.why)

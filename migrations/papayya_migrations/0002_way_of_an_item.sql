@@ -209,10 +209,10 @@ CREATE FUNCTION papayya.known_steps_v1(p_item bigint) RETURNS json
 
 -- Lease an item. Verdicts: go (with fence and finished steps) · done, failed, cancelled (it has ended) ·
 -- wait (not due yet) · busy (another live dispatch; until when) · pause (budget, by hand) · drain · drop (stale, unknown).
--- The token makes an open that is sent twice (the connection broke) one open.
+-- Without p_enforce an exhausted budget does not pause it. The token makes an open that is sent twice (the connection broke) one open.
 CREATE FUNCTION papayya.open_v1(
     p_item bigint, p_lane text, p_owner text, p_lease double precision, p_version bigint, p_max_seconds double precision,
-    p_max_deliveries int, p_dispatch_no int, p_takeover boolean, p_token bigint,
+    p_max_deliveries int, p_dispatch_no int, p_takeover boolean, p_token bigint, p_enforce boolean,
     OUT verdict text, OUT fence bigint, OUT until timestamptz, OUT reason text, OUT known json, OUT delivery int,
     OUT left_nusd bigint, OUT began timestamptz, OUT clock timestamptz)
     LANGUAGE plpgsql AS $$
@@ -252,7 +252,7 @@ BEGIN
     END IF;
 
     left_nusd := papayya.budget_left_v1(i.run_id, i.agent_id);
-    IF fence IS NULL AND left_nusd <= 0 THEN
+    IF fence IS NULL AND left_nusd <= 0 AND p_enforce THEN
         verdict := 'pause'; reason := 'budget: nothing is left';
         UPDATE papayya.item SET state = 'paused', reason = open_v1.reason, due_at = NULL, send_at = NULL WHERE id = p_item;
         RETURN;
@@ -275,7 +275,7 @@ END $$;
 CREATE FUNCTION papayya.enter_v1(
     p_run bigint, p_agent bigint, p_source text, p_doc json, p_bodies bytea[],
     p_owner text, p_lease double precision, p_version bigint, p_max_seconds double precision, p_max_deliveries int,
-    p_token bigint)
+    p_token bigint, p_enforce boolean)
     RETURNS TABLE (item_id bigint, item_key text, item_ordinal int, fresh boolean, verdict text, fence bigint,
                    until timestamptz, reason text, known json, delivery int, left_nusd bigint, began timestamptz, clock timestamptz)
     LANGUAGE sql AS $$
@@ -283,7 +283,7 @@ CREATE FUNCTION papayya.enter_v1(
            o.left_nusd, o.began, o.clock
     FROM papayya.capture_v1(p_run, p_agent, p_source, p_doc, p_bodies, NULL) AS c,
          LATERAL papayya.open_v1(c.item_id, '', p_owner, p_lease, p_version, p_max_seconds, p_max_deliveries, NULL, false,
-                                 p_token) AS o
+                                 p_token, p_enforce) AS o
     $$;
 
 -- Write finished steps, each under its fence, and say how each item may go on:

@@ -28,13 +28,13 @@ FROM papayya.capture_v1(%(run)s, %(agent)s, %(source)s, %(doc)s::json, %(bodies)
 -- A lease on one item, with its finished steps.
 SELECT verdict, fence, until, reason, known, delivery, left_nusd, began, clock
 FROM papayya.open_v1(%(item)s, %(lane)s, %(owner)s, %(lease)s::float8, %(version)s, %(max_seconds)s::float8,
-                     %(max_deliveries)s::int, %(dispatch_no)s::int, %(takeover)s, %(token)s);
+                     %(max_deliveries)s::int, %(dispatch_no)s::int, %(takeover)s, %(token)s, %(enforce)s);
 
 -- name: enter
 -- Capture and open of one item.
 SELECT item_id, item_key, item_ordinal, fresh, verdict, fence, until, reason, known, delivery, left_nusd, began, clock
 FROM papayya.enter_v1(%(run)s, %(agent)s, %(source)s, %(doc)s::json, %(bodies)b::bytea[], %(owner)s, %(lease)s::float8,
-                      %(version)s, %(max_seconds)s::float8, %(max_deliveries)s::int, %(token)s);
+                      %(version)s, %(max_seconds)s::float8, %(max_deliveries)s::int, %(token)s, %(enforce)s);
 
 -- name: checkpoint
 -- Finished steps, each under its fence.

@@ -193,6 +193,7 @@ class Store:
             "max_seconds": max_seconds,
             "max_deliveries": self._settings.max_deliveries,
             "token": secrets.randbits(62),
+            "enforce": self._settings.mode == "enforce",
         }
 
     def checkpoint(self, row: StepRow) -> Checkpointed:

@@ -194,6 +194,7 @@ class AsyncStore:
             "max_seconds": max_seconds,
             "max_deliveries": self._settings.max_deliveries,
             "token": secrets.randbits(62),
+            "enforce": self._settings.mode == "enforce",
         }
 
     async def checkpoint(self, row: StepRow) -> Checkpointed:
