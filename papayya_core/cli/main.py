@@ -45,7 +45,7 @@ Examples:
   papayya items --run nightly --flagged   what needs a look
   papayya item ticket-0042                why it needs one
   papayya retry nightly                   queue what failed
-  papayya results nightly --jsonl > out   the outputs, one JSON document a line
+  papayya results nightly --jsonl > out   the outputs, a document a line
   papayya audit nightly                   prove that nothing was dropped
   PAPAYYA_RUN_ID=nightly python tag.py    go on where a run stopped
 
@@ -66,7 +66,7 @@ Output:
 
 \b
 Exit codes:
-  0 done · 1 it failed, or the audit found something · 2 wrong usage
+  0 done · 1 failed, or the audit found something · 2 wrong usage
   130 interrupted
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import click
@@ -26,7 +27,7 @@ PREVIEW = 2000
 @documents.jsonl_option
 @pass_cli
 def results(cli: Cli, /, name: str, as_json: bool, jsonl: bool, **wanted: Any) -> None:
-    """Give the outputs of a run back, in the order the items were submitted.
+    """Give the outputs of a run back, in the order the items were recorded.
 
     Every item of the run is listed, with or without an output; --state completed leaves the
     others out. Any number of items is streamed in little memory.
@@ -34,14 +35,14 @@ def results(cli: Cli, /, name: str, as_json: bool, jsonl: bool, **wanted: Any) -
     connection = cli.connection
     chosen = narrow(connection, **wanted)
     run = find_run(connection, name)
-    stream = stream_results(connection, run, chosen.tenant, chosen.state)
-    if jsonl:
-        for one in stream:
-            documents.emit_line(_document(one))
-    elif as_json:
-        documents.emit_stream({"run": name}, "results", map(_document, stream))
-    else:
-        _print(stream)
+    with closing(stream_results(connection, run, chosen.tenant, chosen.state)) as stream:
+        if jsonl:
+            for one in stream:
+                documents.emit_line(_document(one))
+        elif as_json:
+            documents.emit_stream({"run": name}, "results", map(_document, stream))
+        else:
+            _print(stream)
 
 
 def _document(one: Result) -> dict[str, Any]:

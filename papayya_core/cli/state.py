@@ -82,10 +82,11 @@ class Cli:
         import psycopg
 
         # Unprepared: the plans fit the values, and a transaction-mode pooler is no obstacle.
-        connection = psycopg.connect(
+        connection: Connection = psycopg.connect(
             dsn, autocommit=True, prepare_threshold=None, application_name="papayya cli"
         )
-        return self._opened.enter_context(connection)
+        self._opened.callback(connection.close)
+        return connection
 
     def close(self) -> None:
         """Give back what was opened."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -166,8 +166,8 @@ def list_findings(connection: Connection, items: Sequence[int]) -> list[FindingV
 
 def stream_results(
     connection: Connection, run: int, tenant: int | None = None, state: str | None = None
-) -> Iterator[Result]:
-    """Yield what came of each item of a run, in the order they were submitted.
+) -> Generator[Result]:
+    """Yield what came of each item of a run, in the order they were recorded.
 
     All of one moment, through a cursor; outputs are fetched in batches that shrink when they are
     large, so that memory does not grow with the run.

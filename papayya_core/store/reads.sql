@@ -138,7 +138,7 @@ SELECT f.item_id, f.check_name AS check, f.severity, f.reason, f.evidence, f.n, 
 FROM papayya.finding f WHERE f.item_id = ANY (%(items)s::bigint[]) ORDER BY f.id;
 
 -- name: result_ids
--- The items of a run in the order they were submitted; read through a cursor.
+-- The items of a run in the order they were recorded; read through a cursor.
 SELECT i.id FROM papayya.item i
 WHERE i.run_id = %(run)s AND (%(tenant)s::bigint IS NULL OR i.tenant_id = %(tenant)s)
   AND (%(state)s::papayya.item_state IS NULL OR i.state = %(state)s::papayya.item_state)

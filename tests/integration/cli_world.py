@@ -79,16 +79,22 @@ def _submission(key: str, value: object, tenant: str) -> Submission:
 
 def paid(value: str) -> dict[str, str]:
     """An agent's body: one step that costs a dime and ten tokens."""
-    execution, step = context.current(), value
 
     def ask(question: str) -> str:
+        execution = context.current()
         assert execution is not None
         execution.add_cost(context.current_step(), DIME, 10)
         return question.upper()
 
-    digest = codec.arguments_digest((step,), {})
-    answer = _engine().steps.run(execution, StepCall("ask", ask, (step,), {}, digest))
-    return {"answer": answer}
+    return {"answer": step("ask", ask, value)}
+
+
+def step(label: str, fn: Callable[..., Any], *args: object) -> Any:
+    """Run a step of the current item."""
+    execution = context.current()
+    assert execution is not None
+    call = StepCall(label, fn, args, {}, codec.arguments_digest(args, {}))
+    return _current[-1].engine.steps.run(execution, call)
 
 
 def broken(value: object) -> None:
@@ -97,10 +103,6 @@ def broken(value: object) -> None:
 
 
 _current: list[World] = []
-
-
-def _engine() -> Any:
-    return _current[-1].engine
 
 
 @contextmanager
@@ -135,4 +137,4 @@ def papayya_lines(*arguments: str) -> list[Any]:
 def change(dsn: str, statement: str, *values: object) -> None:
     """Change the database by hand, as nobody should."""
     with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(statement.encode(), values)
+        connection.execute(statement.encode(), values or None)
