@@ -1,0 +1,295 @@
+"""Tag support tickets with a category and a priority, every one of them accounted for.
+
+Kill it at any moment and start it again with the run id that it prints: it goes on where it
+stopped, and what was paid for is not paid for twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shlex
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+import psycopg
+from model import PRICES, Model, UnknownPrice, header, is_claude
+from provider import StandInError, stand_in
+from pydantic import BaseModel, ConfigDict, create_model
+from screen import Screen, money
+from tickets import Ticket, Tickets, TicketsError, generated, read
+from wording import CATEGORIES, PRIORITIES
+
+from papayya import (
+    AgentFunction,
+    PapayyaError,
+    Reject,
+    Settings,
+    Transition,
+    agent,
+    configure,
+    hookimpl,
+    run,
+)
+from papayya_core.audit import Audit, UnknownRun, audit
+from papayya_core.contract import ENDED
+from papayya_core.rules import usd
+
+STAND_IN = "stand-in"
+INSTRUCTIONS = (
+    "You sort the mail of a support desk. Read the ticket and answer in JSON: the category that"
+    " fits it best, and its priority: high if something is down or money is at stake, low if the"
+    " customer says that it can wait, else normal."
+)
+
+
+class Refused(Reject):
+    """The model would not answer."""
+
+
+class Truncated(Reject):
+    """The answer stops in the middle."""
+
+
+class Tag(BaseModel):
+    """What every ticket gets."""
+
+    model_config = ConfigDict(extra="forbid")
+    category: Literal[CATEGORIES]  # type: ignore[valid-type]
+    priority: Literal[PRIORITIES]  # type: ignore[valid-type]
+
+
+def tagger(model: Model, tag: type[BaseModel]) -> AgentFunction[[Ticket], dict[str, str]]:
+    """Make the agent; everything else in this file is about running it."""
+    schema = tag.model_json_schema()
+
+    def ask(text: str) -> Any:
+        reply = model.ask(INSTRUCTIONS, text, schema, run.key)
+        run.cost(usd=reply.cost, tokens=reply.usage.tokens)
+        if reply.refusal:
+            raise Refused(reply.refusal)
+        if reply.cut:
+            raise Truncated(f"it stops after {reply.usage.output} tokens")
+        return json.loads(reply.text)
+
+    @agent(name="tag_tickets", model=model.name, instructions=INSTRUCTIONS, output=tag)
+    def tag_tickets(ticket: Ticket) -> Any:
+        return run.task("tag", ask, ticket.text)
+
+    return tag_tickets
+
+
+def tag_of(tickets: Tickets) -> type[BaseModel]:
+    """Return the shape of a tag; a file may bring its own categories."""
+    if tickets.categories == CATEGORIES:
+        return Tag
+    fields: dict[str, Any] = {"category": (Literal[tickets.categories], ...)}
+    return create_model("Tag", __base__=Tag, **fields)
+
+
+class Watch:
+    """Remembers what happened in this process: which items ended, and why some had to wait."""
+
+    def __init__(self) -> None:
+        self.ended: set[tuple[str, str]] = set()
+        self.waited: dict[tuple[str, str], str] = {}
+
+    @hookimpl
+    def on_transition(self, transition: Transition) -> None:
+        """Note an end or a wait."""
+        item = transition.tenant, transition.key
+        if transition.state in ENDED:
+            self.ended.add(item)
+        elif transition.state == "waiting":
+            self.waited[item] = transition.reason or ""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo: 0 when all items have ended, 1 if not or for an error, 130 for Ctrl-C."""
+    options = parse(arguments)
+    try:
+        return demo(options)
+    except (PapayyaError, TicketsError, UnknownPrice, StandInError) as error:
+        print(f"tag_tickets: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"tag_tickets: go on with: {again(options)}", file=sys.stderr)
+        return 130
+
+
+def demo(options: Namespace) -> int:
+    """Tag the tickets and report."""
+    tickets = generated(options.n or 1000, options.seed)
+    if options.tickets is not None:
+        tickets = read(options.tickets, options.n)
+    watch = Watch()
+    here = configure(Settings.load(run_id=options.run_id), [watch])
+    kind, key = choose(options)
+    number, orgs = len(tickets.all), tickets.orgs
+    print(
+        f"▸ tag_tickets · {number:,} {'item' if number == 1 else 'items'} ·"
+        f" {orgs} {'org' if orgs == 1 else 'orgs'} · {options.model} ({kind})\n"
+        f"  run {options.run_id}; stop it as you like, and go on with:\n  {again(options)}\n",
+        flush=True,
+    )
+    with psycopg.connect(here.dsn, autocommit=True) as connection:
+        before = _audit(connection, options.run_id)
+        home = here.settings.home / "tag_tickets" / options.run_id
+        with address(options, home, tickets) as url, _screen(tickets, before) as screen:
+            agent_fn = tagger(Model(options.model, key, url), tag_of(tickets))
+            tag_all(agent_fn, tickets, options, screen, watch)
+        return report(screen, before, audit(connection, options.run_id), options)
+
+
+def tag_all(
+    agent_fn: AgentFunction[[Ticket], Any],
+    tickets: Tickets,
+    options: Namespace,
+    screen: Screen,
+    watch: Watch,
+) -> None:
+    """Put all tickets through the agent, side by side."""
+    with run("tag_tickets", run_id=options.run_id, expect=len(tickets.all)):
+        results = agent_fn.map(
+            tickets.all,
+            tenant=lambda ticket: ticket.org,
+            item=lambda ticket: ticket.id,
+            concurrency=options.concurrency,
+        )
+        with closing(results) as each:  # type: ignore[type-var]
+            for result in each:
+                item = result.tenant, result.key
+                waited = watch.waited.get(item, "")
+                screen.result(result, fresh=item in watch.ended, waited=waited)
+
+
+def report(screen: Screen, before: Audit | None, after: Audit, options: Namespace) -> int:
+    """Print the end: counts, cost and what was dropped are the audit's."""
+    cost = after.totals.cost_nusd
+    screen.close(after, usd(cost))
+    if before is not None:
+        ended = before.totals.accounted - before.totals.open
+        paid = cost - before.totals.cost_nusd
+        spent = f"{money(usd(paid))} paid this time" if paid else "nothing paid this time"
+        screen.say(f"  {ended:,} of them had ended before; {spent}")
+    if after.lost:
+        screen.say(
+            f"  {len(after.lost):,} deliveries were cut off on the way; the audit lists them"
+        )
+    papayya, name = command("papayya"), options.run_id
+    if os.environ.get("PAPAYYA_HOME"):
+        papayya += f" --home {shlex.quote(os.environ['PAPAYYA_HOME'])}"
+    screen.say("\nLook further:")
+    screen.say(f"  {papayya} run {name}")
+    screen.say(f"  {papayya} items --run {name} --flagged")
+    screen.say(f"  {papayya} audit {name}")
+    return 0 if after.explained and not after.totals.open else 1
+
+
+def _screen(tickets: Tickets, before: Audit | None) -> Screen:
+    ended = 0 if before is None else before.totals.accounted - before.totals.open
+    return Screen(len(tickets.all), ended)
+
+
+def _audit(connection: psycopg.Connection[Any], name: str) -> Audit | None:
+    try:
+        return audit(connection, name)
+    except UnknownRun:
+        return None
+
+
+def choose(options: Namespace) -> tuple[str, str]:
+    """Choose model and provider; return what the header says of it, and the key to use."""
+    keys = {claude: os.environ.get(name) for claude, name in KEYS.items()}
+    if options.model is None:
+        only_claude = options.provider is None and not keys[False] and bool(keys[True])
+        options.model = "claude-haiku-4-5" if only_claude else "gpt-5.4-mini"
+    key = keys[is_claude(options.model)]
+    if options.provider is None:
+        options.provider = STAND_IN if key is None else ""
+    if options.provider == STAND_IN:
+        return STAND_IN, "sk-stand-in"
+    return options.provider or "your key", key or "sk-none"
+
+
+KEYS = {False: "OPENAI_API_KEY", True: "ANTHROPIC_API_KEY"}
+
+
+@contextmanager
+def address(options: Namespace, home: Path, tickets: Tickets) -> Iterator[str | None]:
+    """Yield where the model is asked; None is the provider itself."""
+    items = [header(ticket.id) for ticket in tickets.all]
+    own = options.provider == STAND_IN
+    with (
+        stand_in(home, items, options.seed) if own else nullcontext(options.provider or None)
+    ) as url:
+        yield url
+
+
+def again(options: Namespace) -> str:
+    """Write the command that goes on with this run."""
+    given = {**options.given, "run-id": options.run_id}
+    words = [f"--{name}={value}" for name, value in given.items()]
+    home = os.environ.get("PAPAYYA_HOME")
+    prefix = f"PAPAYYA_HOME={shlex.quote(home)} " if home else ""
+    return f"{prefix}{command('python')} {shlex.join([sys.argv[0], *words])}"
+
+
+def command(name: str) -> str:
+    """Name a program of this environment as it can be typed here."""
+    path = Path(sys.executable) if name == "python" else Path(sys.executable).with_name(name)
+    return shlex.quote(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path))
+
+
+def parse(arguments: Sequence[str] | None) -> Namespace:
+    """Read the command line; ``given`` holds what was really given."""
+    parser = ArgumentParser(
+        prog="tag_tickets.py",
+        description="Tag support tickets, every one of them accounted for.",
+        epilog="With OPENAI_API_KEY or ANTHROPIC_API_KEY set, it asks (and pays) that provider;"
+        " --provider stand-in asks a local stand-in, which costs nothing.",
+    )
+    add = parser.add_argument
+    add("--tickets", type=Path, metavar="FILE", help="a .csv or .jsonl file (default: generated)")
+    add("--run-id", type=_run_id, metavar="ID", help="the run to go on with (or PAPAYYA_RUN_ID)")
+    add("--n", type=_positive, help="how many tickets (default: 1000, or the whole file)")
+    add("--concurrency", type=_positive, default=16, help="how many at a time (default: 16)")
+    add("--model", choices=sorted(PRICES), help="default: gpt-5.4-mini, or one that fits your key")
+    add("--provider", metavar="URL", help=f"whom to ask: a base URL, or {STAND_IN}")
+    add("--seed", type=int, default=0, help="of the generated tickets and the stand-in")
+    options = parser.parse_args(arguments)
+    options.given = {
+        name: value
+        for name, value in vars(options).items()
+        if name != "run_id" and value != parser.get_default(name)
+    }
+    named = os.environ.get("PAPAYYA_RUN_ID")
+    try:
+        fresh = _run_id(named) if named else f"tickets-{secrets.token_hex(3)}"
+    except ArgumentTypeError as error:
+        parser.error(f"PAPAYYA_RUN_ID: {error}")
+    options.run_id = options.run_id or fresh
+    return options
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def _run_id(text: str) -> str:
+    """Accept what can also name a directory."""
+    if not re.fullmatch(r"\w[\w.-]{0,99}", text):
+        raise ArgumentTypeError(f"{text!r} is not 1 to 100 letters, digits, dots or dashes")
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())
