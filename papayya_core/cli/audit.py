@@ -12,7 +12,7 @@ from papayya_core.cli import documents, show
 from papayya_core.cli.state import NAME, Cli, Command, pass_cli
 
 SHOWN = 50
-COLUMNS = ("TENANT", ">SUBMITTED", *(f">{state.upper()}" for state in STATES), ">COST")
+ALWAYS = ("completed", "failed")
 
 
 @click.command("audit", cls=Command)
@@ -44,8 +44,7 @@ def _print(out: Console, report: Audit) -> None:
     out.print(Text.assemble((show.safe(report.run), "bold"), f"  {sealed}"))
     if report.expected is not None:
         out.print(f"expected: {report.expected:,}, submitted: {report.totals.submitted:,}")
-    lines = [_line(tenant, count) for tenant, count in report.tenants.items()]
-    out.print(show.grid(COLUMNS, [*lines, _line(Text("all", style="bold"), report.totals)]))
+    _law(out, report)
     _unexplained(out, report)
     _lost(out, report)
     if report.awaited:
@@ -60,14 +59,21 @@ def _print(out: Console, report: Audit) -> None:
     out.print(Text(dropped, style="bold" if report.explained else "bold red"))
 
 
-def _line(tenant: show.Cell, count: Count) -> list[show.Cell]:
-    states = [getattr(count, state) for state in STATES]
-    return [
-        show.name(tenant) if isinstance(tenant, str) else tenant,
-        count.submitted,
-        *states,
-        show.money(count.cost_nusd),
+def _law(out: Console, report: Audit) -> None:
+    """Show both sides; states that no item is in are left out."""
+    total = report.totals
+    states = [state for state in STATES if state in ALWAYS or getattr(total, state)]
+    lines = [
+        _line(Text(show.short(tenant, show.NAME_WIDTH)), count, states)
+        for tenant, count in report.tenants.items()
     ]
+    columns = ["TENANT", ">SUBMITTED", *(f">{state.upper()}" for state in states), ">COST"]
+    show.grid(out, columns, [*lines, _line(Text("all", style="bold"), total, states)])
+
+
+def _line(tenant: Text, count: Count, states: list[str]) -> list[show.Cell]:
+    numbers = [getattr(count, state) for state in states]
+    return [tenant, count.submitted, *numbers, show.money(count.cost_nusd)]
 
 
 def _unexplained(out: Console, report: Audit) -> None:
@@ -78,7 +84,7 @@ def _unexplained(out: Console, report: Audit) -> None:
         (one.kind, show.name(one.tenant), show.name(one.key), one.detail)
         for one in report.unexplained[:SHOWN]
     ]
-    out.print(show.grid(("KIND", "TENANT", "KEY", "WHY"), lines))
+    show.grid(out, ("KIND", "TENANT", "KEY", "WHY"), lines)
     _more(out, len(report.unexplained))
 
 
@@ -98,7 +104,7 @@ def _lost(out: Console, report: Audit) -> None:
         )
         for one in report.lost[:SHOWN]
     ]
-    out.print(show.grid(("KEY", "TENANT", "FROM", "LOST", "WORKER"), lines))
+    show.grid(out, ("KEY", "TENANT", "FROM", "LOST", "WORKER"), lines)
     _more(out, len(report.lost))
 
 

@@ -55,7 +55,7 @@ def _print(checks: list[Check]) -> None:
         if check.todo:
             lines.append(("", "", f"→ {check.todo}"))
     out = show.console()
-    out.print(show.grid(("", "CHECK", ""), lines))
+    show.grid(out, ("", "CHECK", ""), lines)
     bad = sum(check.level == "bad" for check in checks)
     warned = sum(check.level == "warn" for check in checks)
     out.print(f"\n{bad} bad, {warned} to note" if bad or warned else "\nall is well")

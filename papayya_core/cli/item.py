@@ -76,7 +76,7 @@ def _read(connection: reads.Connection, row: ItemRow, steps: int) -> Page:
     return Page(
         row,
         details.item_facts(connection, row.id),
-        details.list_steps(connection, row.id, steps),
+        details.list_steps(connection, row.id, steps + 1),
         details.list_dispatches(connection, row.id),
         details.list_findings(connection, [row.id]),
     )
@@ -96,8 +96,8 @@ def _document(page: Page, steps: int) -> dict[str, Any]:
         "output_stored": facts.has_output,
         "output": AsIs(facts.output),
         "steps": page.item.steps,
-        "checkpoints": [_step_document(one) for one in page.steps],
-        "checkpoints_cut": len(page.steps) >= steps,
+        "checkpoints": [_step_document(one) for one in page.steps[:steps]],
+        "checkpoints_cut": len(page.steps) > steps,
         "dispatches": page.dispatches,
     }
 
@@ -121,7 +121,7 @@ def _print(
 ) -> None:
     if len(found) > 1:
         out.print(f"{len(found)} items have this key; the newest is shown in full below")
-        out.print(table(found, runs=True))
+        table(out, found, runs=True)
         out.print()
     for line in _head(page):
         out.print(line)
@@ -191,9 +191,11 @@ def _steps(out: Console, steps: list[StepView], limit: int) -> None:
     if not steps:
         return
     out.print(Text("\nSteps", style="bold"))
-    out.print(show.grid(STEP_COLUMNS, map(_step, steps)))
-    if len(steps) >= limit:
-        out.print(f"only the first {limit:,}: --steps {limit * 10} shows more", style="dim")
+    show.grid(out, STEP_COLUMNS, map(_step, steps[:limit]))
+    if len(steps) > limit:
+        out.print(
+            f"only the first {limit:,}: --steps {max(limit, 10) * 10} shows more", style="dim"
+        )
 
 
 def _step(one: StepView) -> tuple[show.Cell, ...]:
@@ -219,7 +221,7 @@ def _dispatches(out: Console, dispatches: list[DispatchView]) -> None:
         )
         for one in dispatches
     ]
-    out.print(show.grid((">FENCE", "WORKER", "FROM", "TO", "END"), lines))
+    show.grid(out, (">FENCE", "WORKER", "FROM", "TO", "END"), lines)
 
 
 def _end(one: DispatchView) -> show.Cell:

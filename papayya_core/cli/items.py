@@ -6,6 +6,7 @@ import shlex
 from typing import Any, get_args
 
 import click
+from rich.console import Console
 
 from papayya_core.cli import documents, show
 from papayya_core.cli.state import NAME, Cli, Command, pass_cli
@@ -69,15 +70,15 @@ def _print(shown: list[ItemRow], run: str | None, more: str | None) -> None:
     if not shown:
         out.print("no such items")
         return
-    out.print(table(shown, runs=run is None))
+    table(out, shown, runs=run is None)
     if more:
         out.print(more, style="dim", soft_wrap=True)
 
 
-def table(shown: list[ItemRow], *, runs: bool) -> object:
-    """Lay out items, with their runs if they may be of several."""
+def table(out: Console, shown: list[ItemRow], *, runs: bool) -> None:
+    """Print items, with their runs if they may be of several."""
     lines = [(*_line(one), show.name(one.run)) if runs else _line(one) for one in shown]
-    return show.grid((*COLUMNS, "RUN") if runs else COLUMNS, lines)
+    show.grid(out, (*COLUMNS, "RUN") if runs else COLUMNS, lines)
 
 
 def _line(one: ItemRow) -> tuple[show.Cell, ...]:

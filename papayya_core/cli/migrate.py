@@ -69,5 +69,5 @@ def _print(status: migrations.Status) -> None:
     states = sorted((name, word) for word, names in groups.items() for name in names)
     lines = [(name, show.word(word)) for name, word in states]
     out = show.console()
-    out.print(show.grid(("MIGRATION", "STATE"), lines))
+    show.grid(out, ("MIGRATION", "STATE"), lines)
     out.print(f"the database is {status}" if not status.initialised else str(status))

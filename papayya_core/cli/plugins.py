@@ -28,4 +28,4 @@ def plugins(cli: Cli, as_json: bool) -> None:
         for one in found
         for hooks in [", ".join(one.hooks)]
     ]
-    show.console().print(show.grid(("PLUGIN", "VERSION", "STATE", "BECAUSE", "HOOKS"), lines))
+    show.grid(show.console(), ("PLUGIN", "VERSION", "STATE", "BECAUSE", "HOOKS"), lines)

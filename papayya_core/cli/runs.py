@@ -42,7 +42,7 @@ def runs(cli: Cli, limit: int, label: str | None, as_json: bool) -> None:
         out.print("no runs yet" if label is None else "no runs with this label")
         return
     columns = (*COLUMNS, "LABEL") if any(run.label for run in shown) else COLUMNS
-    out.print(show.grid(columns, [_line(run)[: len(columns)] for run in shown]))
+    show.grid(out, columns, [_line(run)[: len(columns)] for run in shown])
     if len(found) > limit:
         out.print(f"older ones are not shown; --limit {limit * 5} shows more", style="dim")
 
@@ -67,7 +67,7 @@ def tenants(cli: Cli, run: str | None, as_json: bool) -> None:
     if as_json:
         documents.emit({"run": run, "tenants": [tenant_document(one) for one in found]})
     elif found:
-        show.console().print(tenant_table(found))
+        tenant_table(show.console(), found)
     else:
         show.console().print("no items yet")
 
@@ -78,9 +78,10 @@ def tenant_document(one: TenantRow) -> dict[str, object]:
     return {**documents.shape(one), "success_rate": rate}
 
 
-def tenant_table(found: list[TenantRow]) -> object:
-    """Lay out tenants."""
-    return show.grid(
+def tenant_table(out: Console, found: list[TenantRow]) -> None:
+    """Print tenants."""
+    show.grid(
+        out,
         TENANT_COLUMNS,
         [
             (show.name(t.tenant), t.items, t.done, t.flagged, show.rate(t.success_rate), t.open,
@@ -116,7 +117,7 @@ def run(cli: Cli, name: str, as_json: bool) -> None:
     _budgets(out, page.budgets)
     if page.tenants:
         out.print(Text("\nTenants", style="bold"))
-        out.print(tenant_table(page.tenants))
+        tenant_table(out, page.tenants)
     _clusters(out, page)
     _lost(out, page.lost)
     out.print()
@@ -184,7 +185,7 @@ def _clusters(out: Console, page: Page) -> None:
         (show.word(c.severity), c.check, c.items, show.short(c.reason, 80), show.name(c.sample_key))
         for c in page.clusters[:CLUSTERS]
     ]
-    out.print(show.grid(("SEVERITY", "CHECK", ">ITEMS", "FOR EXAMPLE", "KEY"), lines))
+    show.grid(out, ("SEVERITY", "CHECK", ">ITEMS", "FOR EXAMPLE", "KEY"), lines)
     if len(page.clusters) > CLUSTERS:
         out.print(f"only the first {CLUSTERS} kinds are shown", style="dim")
 
@@ -197,7 +198,7 @@ def _lost(out: Console, lost: list[Lost]) -> None:
         (show.name(one.key), show.name(one.tenant), show.moment(one.ended_at), one.locked_by)
         for one in lost
     ]
-    out.print(show.grid(("KEY", "TENANT", "LOST", "WORKER"), lines[:SHOWN_LOST]))
+    show.grid(out, ("KEY", "TENANT", "LOST", "WORKER"), lines[:SHOWN_LOST])
     if len(lost) > SHOWN_LOST:
         out.print("papayya audit names them all", style="dim")
 

@@ -28,6 +28,7 @@ _WIDE = 100_000  # columns; what is not a terminal gets every line whole
 NAME_WIDTH = 100
 _FRACTION = 4
 _BYTE = 0xFF
+_FOLD = 16  # columns that folded text keeps at least
 STYLES = {
     **dict.fromkeys(("completed", "ok", "on"), "green"),
     **dict.fromkeys(("failed", "lost", "bad"), "red"),
@@ -108,17 +109,37 @@ def word(text: str | None) -> Text:
     return Text(NONE) if text is None else Text(safe(text), style=STYLES.get(text, ""))
 
 
-def grid(columns: Sequence[str], lines: Iterable[Sequence[Cell]]) -> Table:
-    """Lay out a table without lines; a column named ``>LIKE THIS`` is for numbers."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    for name in columns:
+def grid(out: Console, columns: Sequence[str], lines: Iterable[Sequence[Cell]]) -> None:
+    """Print a table without lines; a column named ``>LIKE THIS`` is for numbers.
+
+    What does not fit into the width is printed as a paragraph a line instead of being cut.
+    """
+    cells = [list(map(_cell, line)) for line in lines]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for number, name in enumerate(columns):
+        widest = max([len(name.lstrip(">")), *(line[number].cell_len for line in cells)])
         if name.startswith(">"):
-            table.add_column(name[1:], justify="right", no_wrap=True)
+            table.add_column(name[1:], justify="right", no_wrap=True, min_width=widest)
         else:
-            table.add_column(name, overflow="fold")
+            table.add_column(name, overflow="fold", min_width=min(widest, _FOLD))
+    for line in cells:
+        table.add_row(*line)
+    wide = out.options.update(max_width=_WIDE)
+    if out.measure(table, options=wide).minimum <= out.width:
+        out.print(table)
+    else:
+        _paragraphs(out, [name.lstrip(">") for name in columns], cells)
+
+
+def _paragraphs(out: Console, names: Sequence[str], lines: Iterable[Sequence[Text]]) -> None:
     for line in lines:
-        table.add_row(*map(_cell, line))
-    return table
+        rest = [
+            part
+            for name, cell in zip(names[1:], line[1:], strict=True)
+            if cell.plain
+            for part in ("  ", Text(f"{name.lower()} " if name else "", style="dim"), cell)
+        ]
+        out.print(Text.assemble(line[0].copy(), *rest))
 
 
 def _cell(value: Cell) -> Text:

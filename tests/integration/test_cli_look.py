@@ -156,7 +156,8 @@ def test_item_limits_steps(filled: World) -> None:
             step("s", abs, number)
 
     filled.carry(filled.run("many"), "steps", many)
-    assert "--steps 30 shows more" in papayya("item", "steps", "--steps", "3").stdout
+    assert "only the first 3:" in papayya("item", "steps", "--steps", "3").stdout
+    assert "only the first" not in papayya("item", "steps", "--steps", "5").stdout
     assert len(papayya_json("item", "steps")["checkpoints"]) == 5
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from rich.console import Console
 
 from papayya_core.cli import documents, show
 
@@ -68,3 +70,18 @@ def test_documents_cannot_act_on_a_terminal() -> None:
     text = documents.dumps(hostile, indent=2)
     assert json.loads(text) == hostile
     assert not show.UNSAFE.search(text.replace("\n", ""))
+
+
+@pytest.mark.parametrize("width", [10, 30, 79, 200])
+def test_tables_lose_no_cell(width: int) -> None:
+    """Whatever the width, every number and every part of a name is there."""
+    out = Console(file=io.StringIO(), width=width, markup=False, highlight=False)
+    names = ("KEY", ">ITEMS", ">COST", "WHY")
+    show.grid(
+        out, names, [("ticket-0042", 1_234_567, "$0.0021", "it had no label"), ("b", 1, "$2", "")]
+    )
+    assert isinstance(out.file, io.StringIO)
+    shown = "".join(out.file.getvalue().split())
+    for part in ("ticket-0042", "1,234,567", "$0.0021"):
+        assert part in shown
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown
