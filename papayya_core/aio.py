@@ -57,6 +57,18 @@ async def finish(fn: Callable[[], Awaitable[T]]) -> T:
         raise
 
 
+async def claim(fn: Callable[[], Awaitable[T]], give_back: Callable[[T], Awaitable[object]]) -> T:
+    """Run a claim to its end; if the caller is cancelled meanwhile, give back what it got."""
+    task = asyncio.ensure_future(fn())
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled() and task.exception() is None:
+            await give_back(task.result())
+        raise
+
+
 async def call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call user code, and await what it returns if that is awaitable."""
     value = fn(*args, **kwargs)

@@ -68,18 +68,18 @@ def usd(nano: int) -> Decimal:
     return Decimal(nano).scaleb(-9)
 
 
-def content_key(text: str) -> str:
+def content_key(text: str, digest: bytes) -> str:
     """Name an item by its input when nobody named it.
 
-    A short plain text is its own key; anything else is named by its hash, so that the same input
-    has the same key in any order and in any process.
+    A short plain text is its own key; anything else is named by its digest, so that the same input
+    has the same key in any process, whatever the order of its keys and keyword arguments.
     """
     value = json.loads(text) if len(text) <= _KEY_LIMIT * 6 else None
     if isinstance(value, str) and 0 < len(value) <= _KEY_LIMIT and value.isprintable():
         return value
     if isinstance(value, (int, float, bool)):
         return text
-    return "in-" + hashlib.sha256(text.encode()).hexdigest()[:16]
+    return "in-" + digest.hex()[:16]
 
 
 def worst(severities: Iterable[Severity]) -> Outcome:

@@ -43,6 +43,18 @@ def finish(fn: Callable[[], T]) -> T:
         raise
 
 
+def claim(fn: Callable[[], T], give_back: Callable[[T], object]) -> T:
+    """Make a claim; if Ctrl-C arrives meanwhile, give back what it got.
+
+    A claim that was interrupted is asked again: it may be sent twice, and gets the same answer.
+    """
+    try:
+        return fn()
+    except KeyboardInterrupt:
+        give_back(fn())
+        raise
+
+
 def call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call user code."""
     return fn(*args, **kwargs)

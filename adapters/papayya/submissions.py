@@ -108,7 +108,7 @@ def _content_key(
         return "in-" + digest.hex()[:16]
     if len(args) == 1 and not kwargs:
         text = text[len('{"args":[') : -len('],"kwargs":{}}')]
-    return rules.content_key(text)
+    return rules.content_key(text, digest)
 
 
 def pick(choice: Pick, item: object, what: str) -> str | None:

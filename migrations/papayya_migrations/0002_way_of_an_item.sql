@@ -147,8 +147,8 @@ BEGIN
     SELECT array_agg(id) INTO v_new FROM made;
 
     FOR v_row IN
-        SELECT d.s, tn.id AS tenant_id, d.k, d.o, d.h, d.g, d.p, i.id, i.ordinal, i.state, i.input_digest
-        FROM json_to_recordset(p_doc) AS d (s int, t text, k text, o int, h text, g text, p bigint)
+        SELECT d.s, tn.id AS tenant_id, d.k, d.o, d.h, d.g, d.p, d.r, i.id, i.ordinal, i.state, i.input_digest
+        FROM json_to_recordset(p_doc) AS d (s int, t text, k text, o int, h text, g text, p bigint, r text)
         JOIN papayya.tenant tn ON tn.name = d.t
         JOIN papayya.item i ON i.run_id = p_run AND i.agent_id = p_agent AND i.tenant_id = tn.id
                            AND i.key = d.k AND i.ordinal = coalesce(d.o, 1)
@@ -160,7 +160,7 @@ BEGIN
         IF v_row.o IS NULL AND v_row.input_digest IS DISTINCT FROM decode(v_row.g, 'hex') THEN
             SELECT t.id, t.ordinal, t.made INTO v_id, v_ordinal, v_fresh
             FROM papayya.take_ordinal_v1(p_run, p_agent, v_row.tenant_id, v_row.k, decode(v_row.h, 'hex'),
-                                         decode(v_row.g, 'hex'), v_row.p, v_state, p_source, p_send_at) AS t;
+                                         decode(v_row.g, 'hex'), v_row.p, v_state, v_row.r, p_source, p_send_at) AS t;
         END IF;
         seq := v_row.s; item_id := v_id; item_key := v_row.k; item_ordinal := v_ordinal;
         SELECT i.state INTO item_state FROM papayya.item i WHERE i.id = v_id;
@@ -172,11 +172,13 @@ END $$;
 -- The rare path of capture: the key is taken by another input. Find it again, or the next free ordinal.
 CREATE FUNCTION papayya.take_ordinal_v1(
     p_run bigint, p_agent bigint, p_tenant bigint, p_key text, p_hash bytea, p_digest bytea, p_parent bigint,
-    p_state papayya.item_state, p_source text, p_send_at timestamptz, OUT id bigint, OUT ordinal int, OUT made boolean)
+    p_state papayya.item_state, p_refusal text, p_source text, p_send_at timestamptz,
+    OUT id bigint, OUT ordinal int, OUT made boolean)
     LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     v_now timestamptz := papayya.now();
+    v_state papayya.item_state := CASE WHEN p_refusal IS NOT NULL THEN 'failed' ELSE p_state END;
 BEGIN
     FOR v_ordinal IN 2 .. 1000000 LOOP
         SELECT i.id INTO id FROM papayya.item i
@@ -185,12 +187,16 @@ BEGIN
         ordinal := v_ordinal;
         made := id IS NULL;
         IF id IS NOT NULL THEN RETURN; END IF;
-        INSERT INTO papayya.item (run_id, tenant_id, agent_id, key, ordinal, state, input_hash, input_digest, parent_id,
-                                  finished_at, created_at, send_at)
-        VALUES (p_run, p_tenant, p_agent, p_key, v_ordinal, p_state, p_hash, p_digest, p_parent,
-                CASE WHEN p_state = 'cancelled' THEN v_now END, v_now, p_send_at)
+        INSERT INTO papayya.item (run_id, tenant_id, agent_id, key, ordinal, state, outcome, reason, input_hash, input_digest,
+                                  parent_id, finished_at, created_at, send_at)
+        VALUES (p_run, p_tenant, p_agent, p_key, v_ordinal, v_state, CASE WHEN v_state = 'failed' THEN 'failed'::papayya.outcome END,
+                p_refusal, p_hash, p_digest, p_parent, CASE WHEN v_state IN ('failed', 'cancelled') THEN v_now END, v_now, p_send_at)
         ON CONFLICT (run_id, agent_id, tenant_id, key, ordinal) DO NOTHING RETURNING papayya.item.id INTO id;
         IF id IS NOT NULL THEN
+            IF v_state = 'failed' THEN
+                INSERT INTO papayya.finding (item_id, run_id, check_name, severity, reason, fingerprint)
+                VALUES (id, p_run, 'refused', 'failed', p_refusal, substr(sha256(convert_to('refused', 'UTF8')), 1, 8));
+            END IF;
             INSERT INTO papayya.intake (run_id, tenant_id, agent_id, source, count, keys, ordinals, keys_hash, at)
             VALUES (p_run, p_tenant, p_agent, p_source, 1, ARRAY[p_key], ARRAY[v_ordinal],
                     papayya.keys_hash(ARRAY[p_key], ARRAY[v_ordinal]), v_now);
@@ -236,6 +242,7 @@ BEGIN
     SELECT * INTO d FROM papayya.dispatch WHERE item_id = p_item AND lane = p_lane AND ended_at IS NULL FOR UPDATE;
     IF d.token = p_token THEN
         fence := d.id;
+        i.deliveries := i.deliveries - 1;
     ELSIF FOUND THEN
         IF d.locked_until > v_now AND NOT p_takeover THEN
             verdict := 'busy'; until := d.locked_until; reason := 'held by ' || d.locked_by; RETURN;

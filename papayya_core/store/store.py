@@ -171,8 +171,15 @@ class Store:
         """Lease an item; with the verdict ``go`` its finished steps come along."""
         params = self._lease(ref, max_seconds)
         params |= {"item": item_id, "lane": lane, "dispatch_no": dispatch_no, "takeover": takeover}
-        [row] = self.fetch("open", params)
-        return _opened(row)
+
+        def give_back(opened: Opened) -> None:
+            self._give_back(item_id, opened)
+
+        def claim() -> Opened:
+            [row] = self.fetch("open", params)
+            return _opened(row)
+
+        return sync.claim(claim, give_back)
 
     def enter(
         self, run_id: int, ref: AgentRef, one: Submission, *, max_seconds: float | None = None
@@ -181,9 +188,21 @@ class Store:
         doc, bodies = rows.submission_doc([one])
         params = self._lease(ref, max_seconds)
         params |= {"run": run_id, "agent": ref.agent_id, "source": self._owner}
-        [row] = self.fetch("enter", params | {"doc": doc, "bodies": bodies})
-        item_id, key, ordinal, fresh, *opened = row
-        return Captured(0, item_id, key, ordinal, "queued", fresh), _opened(opened)
+        params |= {"doc": doc, "bodies": bodies}
+
+        def give_back(entered: tuple[Captured, Opened]) -> None:
+            self._give_back(entered[0].item_id, entered[1])
+
+        def claim() -> tuple[Captured, Opened]:
+            [(item_id, key, ordinal, fresh, *opened)] = self.fetch("enter", params)
+            return Captured(0, item_id, key, ordinal, "queued", fresh), _opened(opened)
+
+        return sync.claim(claim, give_back)
+
+    def _give_back(self, item_id: int, opened: Opened) -> None:
+        """End a lease that nobody will use: its caller was interrupted while it was asked for."""
+        if opened.verdict == "go" and opened.fence is not None:
+            self.release(item_id, opened.fence, "queued", reason="interrupted")
 
     def _lease(self, ref: AgentRef, max_seconds: float | None) -> dict[str, Any]:
         return {

@@ -172,8 +172,15 @@ class AsyncStore:
         """Lease an item; with the verdict ``go`` its finished steps come along."""
         params = self._lease(ref, max_seconds)
         params |= {"item": item_id, "lane": lane, "dispatch_no": dispatch_no, "takeover": takeover}
-        [row] = await self.fetch("open", params)
-        return _opened(row)
+
+        async def give_back(opened: Opened) -> None:
+            await self._give_back(item_id, opened)
+
+        async def claim() -> Opened:
+            [row] = await self.fetch("open", params)
+            return _opened(row)
+
+        return await aio.claim(claim, give_back)
 
     async def enter(
         self, run_id: int, ref: AgentRef, one: Submission, *, max_seconds: float | None = None
@@ -182,9 +189,21 @@ class AsyncStore:
         doc, bodies = rows.submission_doc([one])
         params = self._lease(ref, max_seconds)
         params |= {"run": run_id, "agent": ref.agent_id, "source": self._owner}
-        [row] = await self.fetch("enter", params | {"doc": doc, "bodies": bodies})
-        item_id, key, ordinal, fresh, *opened = row
-        return Captured(0, item_id, key, ordinal, "queued", fresh), _opened(opened)
+        params |= {"doc": doc, "bodies": bodies}
+
+        async def give_back(entered: tuple[Captured, Opened]) -> None:
+            await self._give_back(entered[0].item_id, entered[1])
+
+        async def claim() -> tuple[Captured, Opened]:
+            [(item_id, key, ordinal, fresh, *opened)] = await self.fetch("enter", params)
+            return Captured(0, item_id, key, ordinal, "queued", fresh), _opened(opened)
+
+        return await aio.claim(claim, give_back)
+
+    async def _give_back(self, item_id: int, opened: Opened) -> None:
+        """End a lease that nobody will use: its caller was interrupted while it was asked for."""
+        if opened.verdict == "go" and opened.fence is not None:
+            await self.release(item_id, opened.fence, "queued", reason="interrupted")
 
     def _lease(self, ref: AgentRef, max_seconds: float | None) -> dict[str, Any]:
         return {
