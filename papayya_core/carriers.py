@@ -17,6 +17,9 @@ class Carrier(Protocol):
 
     name: str
 
+    def ready(self) -> bool:
+        """Tell whether this process can send through it now; the pump claims nothing otherwise."""
+
     def send(self, sends: Sequence[Send]) -> None:
         """Hand items over to workers again.
 

@@ -81,7 +81,9 @@ class Pump:
         return [Swept(*row) for row in self._store.fetch("sweep", params)]
 
     def _send(self) -> int:
-        carriers = self._plugins.carriers()
+        carriers = {name: c for name, c in self._plugins.carriers().items() if c.ready()}
+        if not carriers:
+            return 0
         params = {
             "carriers": list(carriers),
             "backoff": self._settings.lease_seconds,

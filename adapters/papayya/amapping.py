@@ -72,8 +72,7 @@ async def amap_items(
     here = runtime()
     definition = agent.definition
     engine = await here.async_engine()
-    expect = len(items) if isinstance(items, Sized) else None
-    run, own = await asyncio.to_thread(run_of_map, here, definition.name, expect)
+    run, own = await asyncio.to_thread(run_of_map, here, definition.name)
     ref = here.register(definition)
     runs.cap(here, run, definition)
     here.start_pump()

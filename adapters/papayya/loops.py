@@ -30,3 +30,8 @@ def let_go(item_id: int) -> None:
     """Say that the item is held back no more."""
     with _mutex:
         _held.pop(item_id, None)
+
+
+def any_held() -> bool:
+    """Tell whether any loop of this process holds an item back."""
+    return bool(_held)

@@ -200,7 +200,7 @@ class Mapping:
         self._crew.dismiss()
 
 
-def run_of_map(here: Runtime, agent: str, expect: int | None) -> tuple[Run, bool]:
+def run_of_map(here: Runtime, agent: str) -> tuple[Run, bool]:
     """Return the run a map belongs to, and whether it is the map's own to seal."""
     named = runs.named_run()
     if named is not None:
@@ -210,7 +210,6 @@ def run_of_map(here: Runtime, agent: str, expect: int | None) -> tuple[Run, bool
         given or runs.new_name(agent),
         label=agent,
         carrier=runs.CARRIER,
-        expect_count=expect,
         explicit=False,
     )
     runs.say_resume(run)
@@ -222,8 +221,7 @@ def map_items(
 ) -> Iterator[ItemResult]:
     """Run the agent over items in threads; see AgentFunction.map."""
     here = runtime()
-    expect = len(items) if isinstance(items, Sized) else None
-    run, own = run_of_map(here, agent.definition.name, expect)
+    run, own = run_of_map(here, agent.definition.name)
     mapping = Mapping(here, agent, run, tenant, item, concurrency)
     here.start_pump()
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from papayya.loops import wake
+from papayya import loops
 from papayya.runs import CARRIER
 from papayya_core.carriers import Carrier
 from papayya_core.contract import Send
@@ -16,10 +16,14 @@ class LocalCarrier:
 
     name = CARRIER
 
+    def ready(self) -> bool:
+        """Tell whether a map of this process holds anything back."""
+        return loops.any_held()
+
     def send(self, sends: Sequence[Send]) -> None:
         """Tell the maps that hold these items to ask for them now."""
         for send in sends:
-            wake(send.item_id)
+            loops.wake(send.item_id)
 
 
 @hookimpl

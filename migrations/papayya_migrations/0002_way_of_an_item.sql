@@ -125,13 +125,15 @@ BEGIN
     WITH made AS (
         INSERT INTO papayya.item (run_id, tenant_id, agent_id, key, ordinal, state, outcome, reason, input_hash,
                                   input_digest, parent_id, finished_at, created_at, send_at)
-        SELECT DISTINCT ON (tn.id, d.k, coalesce(d.o, 1)) p_run, tn.id, p_agent, d.k, coalesce(d.o, 1),
-               CASE WHEN d.r IS NOT NULL THEN 'failed' ELSE v_state END,
+        SELECT p_run, d.tenant_id, p_agent, d.k, d.o, CASE WHEN d.r IS NOT NULL THEN 'failed' ELSE v_state END,
                CASE WHEN d.r IS NOT NULL THEN 'failed'::papayya.outcome END, d.r, decode(d.h, 'hex'),
                decode(d.g, 'hex'), d.p, CASE WHEN v_cancelled OR d.r IS NOT NULL THEN v_now END, v_now, p_send_at
-        FROM json_to_recordset(p_doc) AS d (s int, t text, k text, o int, h text, g text, p bigint, r text)
-        JOIN papayya.tenant tn ON tn.name = d.t
-        ORDER BY tn.id, d.k, coalesce(d.o, 1), d.s
+        FROM (SELECT DISTINCT ON (tn.id, j.k, coalesce(j.o, 1))
+                     j.s, tn.id AS tenant_id, j.k, coalesce(j.o, 1) AS o, j.h, j.g, j.p, j.r
+              FROM json_to_recordset(p_doc) AS j (s int, t text, k text, o int, h text, g text, p bigint, r text)
+              JOIN papayya.tenant tn ON tn.name = j.t
+              ORDER BY tn.id, j.k, coalesce(j.o, 1), j.s) AS d
+        ORDER BY d.s
         ON CONFLICT (run_id, agent_id, tenant_id, key, ordinal) DO NOTHING
         RETURNING id, tenant_id, key, ordinal, state, reason
     ), refused AS (

@@ -98,7 +98,8 @@ BEGIN
     RETURN FOUND;
 END $$;
 
--- Failed items go back into the queue. Their finished steps stay, their findings become history.
+-- Failed items go back into the queue, unless their run was cancelled. Their finished steps stay,
+-- their findings become history.
 CREATE FUNCTION papayya.retry_v1(p_run text, p_items bigint[]) RETURNS SETOF bigint
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -109,7 +110,7 @@ BEGIN
                deliveries = 0, send_at = papayya.now()
         FROM papayya.run r
         WHERE r.id = i.run_id AND (p_run IS NULL OR r.name = p_run) AND (p_items IS NULL OR i.id = ANY (p_items))
-          AND (p_run IS NOT NULL OR p_items IS NOT NULL) AND i.state = 'failed'
+          AND (p_run IS NOT NULL OR p_items IS NOT NULL) AND i.state = 'failed' AND r.cancelled_at IS NULL
         RETURNING i.id
     )
     SELECT array_agg(id) INTO v_ids FROM again;
@@ -175,7 +176,7 @@ LEFT JOIN LATERAL (
            count(*) FILTER (WHERE i.outcome IN ('degraded', 'failed')) AS flagged,
            count(*) FILTER (WHERE i.finished_at IS NULL) AS open,
            count(DISTINCT i.tenant_id) AS tenants, max(i.finished_at) AS finished_at,
-           (coalesce(sum(i.cost_nusd), 0)
+           (coalesce(sum(i.cost_nusd) FILTER (WHERE i.finished_at IS NOT NULL), 0)
             + coalesce((SELECT sum(st.cost_nusd) FROM papayya.item o JOIN papayya.step st ON st.item_id = o.id
                         WHERE o.run_id = r.id AND o.state IN ('queued', 'running', 'paused', 'waiting')), 0))::bigint AS cost_nusd
     FROM papayya.item i WHERE i.run_id = r.id) AS c ON true;
