@@ -25,6 +25,7 @@ LATENCY_MS = "20:60"
 PATIENCE_S = 20.0
 _PAUSE_S = 0.02
 
+FAULTS_FROM = 20  # items; with fewer nothing goes wrong on purpose
 # What goes wrong, and at which share of the items: 0.217 of 1,000 is the 217th.
 _FAULTS: tuple[tuple[float, dict[str, Any]], ...] = (
     (0.041, {"kind": "rate_limit", "times": 1, "params": {"retry_after": 1}}),
@@ -56,9 +57,8 @@ def stand_in(directory: Path, items: Sequence[str], seed: int) -> Iterator[str]:
 
 
 def _write_faults(directory: Path, items: Sequence[str]) -> None:
-    rules = [
-        {**fault, "item": items[max(0, round(len(items) * share) - 1)]} for share, fault in _FAULTS
-    ]
+    faults = _FAULTS if len(items) >= FAULTS_FROM else ()
+    rules = [{**fault, "item": items[round(len(items) * share) - 1]} for share, fault in faults]
     fresh = directory / f"faults.{os.getpid()}"
     fresh.write_text(json.dumps(rules), encoding="utf-8")
     fresh.replace(directory / "faults.json")

@@ -92,7 +92,7 @@ class Screen:
             if self._flagged <= FLAGGED:
                 self._item(result, f"{_why(result)} → flagged for replay", "yellow", cost=False)
             elif self._flagged == FLAGGED + 1:
-                self.say("  … and more: `papayya items --flagged` lists them", "yellow")
+                self.say("  … and more: a command at the end lists them", "yellow")
             return
         retried = next((each for each in result.findings if each.check == "retried"), None)
         if retried is not None:

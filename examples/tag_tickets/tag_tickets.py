@@ -119,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"tag_tickets: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"tag_tickets: go on with: {again(options)}", file=sys.stderr)
+        print(f"\nstopped; nothing is lost. Go on with:\n  {again(options)}", file=sys.stderr)
         return 130
 
 
@@ -131,13 +131,7 @@ def demo(options: Namespace) -> int:
     watch = Watch()
     here = configure(Settings.load(run_id=options.run_id), [watch])
     kind, key = choose(options)
-    number, orgs = len(tickets.all), tickets.orgs
-    print(
-        f"▸ tag_tickets · {number:,} {'item' if number == 1 else 'items'} ·"
-        f" {orgs} {'org' if orgs == 1 else 'orgs'} · {options.model} ({kind})\n"
-        f"  run {options.run_id}; stop it as you like, and go on with:\n  {again(options)}\n",
-        flush=True,
-    )
+    head(options, tickets, kind)
     with psycopg.connect(here.dsn, autocommit=True) as connection:
         before = _audit(connection, options.run_id)
         home = here.settings.home / "tag_tickets" / options.run_id
@@ -145,6 +139,21 @@ def demo(options: Namespace) -> int:
             agent_fn = tagger(Model(options.model, key, url), tag_of(tickets))
             tag_all(agent_fn, tickets, options, screen, watch)
         return report(screen, before, audit(connection, options.run_id), options)
+
+
+def head(options: Namespace, tickets: Tickets, kind: str) -> None:
+    """Print what is about to happen, and how to go on if it stops."""
+    number, orgs = len(tickets.all), tickets.orgs
+    items = f"{number:,} {'item' if number == 1 else 'items'}"
+    whose = f"{orgs} {'org' if orgs == 1 else 'orgs'}"
+    lines = [
+        f"▸ tag_tickets · {items} · {whose} · {options.model} ({kind})",
+        f"  run {options.run_id}; stop it as you like, and go on with:",
+        f"  {again(options)}",
+    ]
+    if options.provider != STAND_IN:
+        lines.append(f"  this asks a real provider, who bills it; --provider={STAND_IN} does not")
+    print("\n".join(lines), end="\n\n", flush=True)
 
 
 def tag_all(
