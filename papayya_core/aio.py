@@ -72,4 +72,4 @@ async def claim(fn: Callable[[], Awaitable[T]], give_back: Callable[[T], Awaitab
 async def call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call user code, and await what it returns if that is awaitable."""
     value = fn(*args, **kwargs)
-    return await value if hasattr(value, "__await__") else value
+    return await value if hasattr(type(value), "__await__") else value

@@ -183,7 +183,8 @@ class ItemResult:
     """What came of one item.
 
     ``output`` is the agent's return value when ``state`` is completed, else None. ``cost`` is in
-    US dollars. ``error`` is the live exception when the item failed in this process.
+    US dollars. ``error`` is the live exception when the item failed in this process, or says why
+    the output of a finished item cannot be had.
     """
 
     key: str

@@ -14,6 +14,7 @@ from papayya_core.errors import (
     ItemCancelled,
     ItemTimedOut,
     LeaseLost,
+    OutputUnavailable,
     Paused,
     Signal,
     Throttled,
@@ -227,12 +228,15 @@ class AsyncEngine:
         _has_output: bool,
         findings: Any,
     ) -> ItemResult:
-        output = None
+        output, error = None, None
         if codec_no is not None and data is not None:
             try:
                 output = codec.decode(rows.unpack(codec_no, data), self._plugins.encoders)
-            except Exception as error:  # noqa: BLE001 - user classes are rebuilt in here
-                reason = f"the output cannot be read back: {rules.describe_error(error)}"
+            except Exception as fault:  # noqa: BLE001 - user classes are rebuilt in here
+                reason = f"the output cannot be read back: {rules.describe_error(fault)}"
+                error = OutputUnavailable(f"item {key}: {reason}")
+        elif state == "completed":
+            error = OutputUnavailable(f"item {key} is finished: {reason or 'its output is gone'}")
         return ItemResult(
             key,
             state,
@@ -242,4 +246,5 @@ class AsyncEngine:
             rows.findings_of(findings),
             tenant,
             reason,
+            error,
         )

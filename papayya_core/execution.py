@@ -9,10 +9,11 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from bisect import insort
 from typing import TYPE_CHECKING
 
 from papayya_core import rules
-from papayya_core.contract import Finding, StepKey, StepRow
+from papayya_core.contract import Finding, Known, StepKey, StepRow
 from papayya_core.errors import BudgetPaused, ItemCancelled, ItemTimedOut, LeaseLost, Signal
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
         Agent,
         Captured,
         Checkpointed,
-        Known,
         Opened,
         Run,
         StepCall,
@@ -36,15 +36,26 @@ _NAMESPACE = uuid.UUID("6ba7b812-9dad-11d1-80b4-00c04fd430c8")
 class Step:
     """A step while it runs: its key, its number and what it reported to have cost."""
 
-    __slots__ = ("attempts", "began", "cost_nusd", "key", "kind", "n", "parent_n", "tokens")
+    __slots__ = (
+        "attempts",
+        "began",
+        "before",
+        "cost_nusd",
+        "key",
+        "kind",
+        "n",
+        "parent_n",
+        "tokens",
+    )
 
     def __init__(
-        self, key: StepKey, n: int, kind: str, attempts: int, parent_n: int | None
+        self, key: StepKey, n: int, kind: str, known: Known | None, parent_n: int | None
     ) -> None:
         self.key = key
         self.n = n
         self.kind = kind
-        self.attempts = attempts
+        self.attempts = known.attempts if known else 0
+        self.before = known.state if known else None  # what an earlier execution left of it
         self.parent_n = parent_n
         self.restart()
 
@@ -92,11 +103,14 @@ class Execution:
         self._asked: set[StepKey] = set()
         self._ran: list[StepKey] = []
         self._ordinals: dict[tuple[str, bytes], int] = {}
+        self._inside: dict[int, list[StepKey]] = {}  # steps by the step they were begun in
+        self._again: dict[tuple[int, str, bytes], list[int]] = {}
         self._labels: dict[str, int] = {}
         self._n = max((known.n for known in opened.known), default=0)
         self._steps = 0
         self._children: dict[tuple[str, str], int] = {}
         self._uuids = 0
+        self.on_signal: Callable[[], None] | None = None  # turns a signal into an exception
         self._output: list[object] = []
         self.on_complete: Callable[[object], None] = self._output.append
 
@@ -154,16 +168,41 @@ class Execution:
         """Number a step and find what an earlier dispatch knows of it."""
         with self._mutex:
             self._steps += 1
-            ordinal = self._ordinals.get((call.label, call.args_hash), 0) + 1
-            self._ordinals[call.label, call.args_hash] = ordinal
+            key = self._key(call, parent)
             self._labels[call.label] = self._labels.get(call.label, 0) + 1
-            key = StepKey(call.label, call.args_hash, ordinal)
             self._asked.add(key)
             known = self.known.get(key)
             if known is None:
                 self._n += 1
-        n, attempts = (known.n, known.attempts) if known else (self._n, 0)
-        return Step(key, n, call.kind, attempts, parent.n if parent else None), known
+            n = known.n if known else self._n
+        return Step(key, n, call.kind, known, parent.n if parent else None), known
+
+    def _key(self, call: StepCall, parent: Step | None) -> StepKey:
+        """Number a call of its label and arguments; in a step that is tried again, as before."""
+        counted = (call.label, call.args_hash)
+        if parent is not None and (before := self._again.get((parent.n, *counted))):
+            ordinal = before.pop(0)
+        else:
+            ordinal = self._ordinals[counted] = self._ordinals.get(counted, 0) + 1
+        key = StepKey(*counted, ordinal)
+        if parent is not None:
+            self._inside.setdefault(parent.n, []).append(key)
+        return key
+
+    def again(self, step: Step) -> None:
+        """Before a step is tried again: the steps inside it will be those of the try before."""
+        with self._mutex:
+            for key in self._inside.pop(step.n, ()):
+                ordinals = self._again.setdefault((step.n, key.label, key.args_hash), [])
+                insort(ordinals, key.ordinal)
+
+    def remember(self, row: StepRow) -> None:
+        """Know a step inside another one, which may be tried again and ask for it."""
+        if row.parent_n is not None:
+            payload = row.body.hash if row.body else None
+            self.known[row.key] = Known(
+                row.key, row.n, row.state, row.result, payload, row.attempts
+            )
 
     def row(self, step: Step, state: StepState) -> StepRow:
         """Make the row that records a step."""

@@ -109,6 +109,7 @@ class RetryDecision(NamedTuple):
 _PERMANENT = (
     NonRetriable,
     Reject,
+    ArithmeticError,
     LookupError,
     TypeError,
     ValueError,

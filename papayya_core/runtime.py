@@ -124,9 +124,15 @@ class Runtime:
                 )
                 self._pump.start()
 
-    def at_exit(self, fn: Callable[[], None]) -> None:
-        """Run ``fn`` before the engines are closed."""
+    def at_exit(self, fn: Callable[[], None]) -> Callable[[], None]:
+        """Run ``fn`` before the engines are closed; return what takes that back."""
         self._at_exit.append(fn)
+
+        def forget() -> None:
+            with contextlib.suppress(ValueError):
+                self._at_exit.remove(fn)
+
+        return forget
 
     def close(self) -> None:
         """Give back what is held; what is unfinished stays resumable."""

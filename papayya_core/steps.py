@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from papayya_core import codec, context, rules, sync
 from papayya_core.contract import Finding, Known, StepCall
-from papayya_core.errors import Signal, Throttled
+from papayya_core.errors import ItemFailed, Signal, StoreUnavailable, Throttled
 from papayya_core.results import store_value, unstored
 
 if TYPE_CHECKING:
@@ -33,16 +33,20 @@ class Steps:
         """
         execution.gate(call.max_cost_nusd)
         step, known = execution.begin(call, context.current_step())
-        if known is not None:
-            if known.state == "completed":
-                found, value = self._recall(execution, step, known)
-                if found:
-                    return value
-            elif known.state == "started":
-                reason = f"step {call.label!r} was under way when its worker was lost"
-                execution.note("side_effect_repeated", reason, step.n)
+        if known is not None and known.state == "completed":
+            found, value = self._recall(execution, step, known)
+            if found:
+                return value
+        if not execution.fence:
+            msg = (
+                f"item {execution.shown_key} has ended, and step {call.label!r} is none of its own"
+            )
+            raise ItemFailed(msg)
+        if step.before == "started":
+            reason = f"step {call.label!r} was under way when its worker was lost"
+            execution.note("side_effect_repeated", reason, step.n)
         if call.side_effect:
-            self._write(execution, execution.row(step, "started"))
+            self._write(execution, step, execution.row(step, "started"))
         return self._attempt(execution, call, step)
 
     def _recall(self, execution: Execution, step: Step, known: Known) -> tuple[bool, Any]:
@@ -60,7 +64,7 @@ class Steps:
         return False, None
 
     def _attempt(self, execution: Execution, call: StepCall, step: Step) -> Any:
-        failure: str | None = None
+        failure = "an earlier attempt failed" if step.before == "failed" else None
         while True:
             step.attempts += 1
             step.restart()
@@ -72,14 +76,14 @@ class Steps:
                 failure = rules.describe_error(error)
                 sync.sleep(delay)
                 execution.gate(call.max_cost_nusd)
+                execution.again(step)
             except Signal as signal:
                 execution.trip(signal)
                 raise
             else:
                 break
-        if step.attempts > 1:
-            retried = failure or "an earlier attempt failed"
-            execution.note("retried", retried, step.n, attempts=step.attempts)
+        if failure is not None:
+            execution.note("retried", failure, step.n, attempts=step.attempts)
         self._succeeded(execution, step, value)
         return value
 
@@ -89,7 +93,7 @@ class Steps:
         decision = self._plugins.decide_retry(error, step.attempts, limit, call.label)
         row = execution.row(step, "failed")
         row.error = rules.as_evidence(error)
-        self._write(execution, row)
+        self._write(execution, step, row)
         if decision.delay is None:
             raise error
         if decision.delay > self._settings.retry_inline_seconds:
@@ -108,15 +112,21 @@ class Steps:
         if stored.why is not None:
             what = f"the result of step {step.key.label!r}"
             execution.findings.append(unstored(stored, what, "note", step.n))
-        self._write(execution, row)
+        self._write(execution, step, row)
 
-    def _write(self, execution: Execution, row: StepRow) -> None:
+    def _write(self, execution: Execution, step: Step, row: StepRow) -> None:
+        if step.before == "completed":  # its first result stands; what it cost again is the item's
+            execution.add_cost(None, row.cost_nusd, row.tokens)
+            return
         try:
             answer = sync.finish(lambda: self._store.checkpoint(row))
+        except StoreUnavailable:
+            raise
         except Exception as error:
             if row.state != "completed":
                 raise
             answer = self._write_bare(execution, row, error)
+        execution.remember(row)
         execution.told(answer)
 
     def _write_bare(self, execution: Execution, row: StepRow, error: Exception) -> Any:

@@ -14,7 +14,7 @@ from papayya import retrieval
 from papayya.runs import NamedRun, named_run
 from papayya_core import codec, context, rules
 from papayya_core.contract import Agent, StepCall
-from papayya_core.errors import NotInItem
+from papayya_core.errors import NotInItem, Signal
 from papayya_core.execution import Execution
 from papayya_core.runtime import runtime
 
@@ -80,7 +80,11 @@ class ItemMethods:
         execution = self._item("task")
         if is_async(fn):
             return _arun(execution, call)
-        return runtime().engine().steps.run(execution, _checked(call))
+        try:
+            return runtime().engine().steps.run(execution, _checked(call))
+        except Signal:
+            _leave(execution)
+            raise
 
     def tool(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Record every call of a function as a step of kind ``tool``: ``run.tool("search")(fn)``."""
@@ -197,7 +201,17 @@ def is_async(fn: Callable[..., Any]) -> bool:
 
 async def _arun(execution: Execution, call: StepCall) -> Any:
     engine = await runtime().async_engine()
-    return await engine.steps.run(execution, call)
+    try:
+        return await engine.steps.run(execution, call)
+    except Signal:
+        _leave(execution)
+        raise
+
+
+def _leave(execution: Execution) -> None:
+    """Let an item that is opened by hand turn a signal into an exception, at the outermost step."""
+    if execution.on_signal is not None and context.current_step() is None:
+        execution.on_signal()
 
 
 def _checked(call: StepCall) -> StepCall:
@@ -208,7 +222,7 @@ def _checked(call: StepCall) -> StepCall:
 
     def checked(*args: Any, **kwargs: Any) -> Any:
         value = fn(*args, **kwargs)
-        if inspect.isawaitable(value):
+        if hasattr(type(value), "__await__"):
             if inspect.iscoroutine(value):
                 value.close()
             msg = (

@@ -27,13 +27,12 @@ def unwrap(result: ItemResult, parent: Execution | None, run: Run) -> Any:
     Inside another item a pause pauses that one too: it cannot go on without its part.
     """
     if result.state == "completed":
-        if result.output is None and result.reason and "cannot be read back" in result.reason:
-            msg = f"item {result.key}: {result.reason}"
-            raise OutputUnavailable(msg)
+        if isinstance(result.error, OutputUnavailable):
+            raise result.error
         return result.output
     if result.state == "failed":
         raise_failed(result, run)
-    if result.state in ("paused", "queued"):
+    if result.state in ("paused", "queued", "waiting"):
         if parent is not None:
             raise parent.trip(_as_signal(result))
         raise_parked(result, run)

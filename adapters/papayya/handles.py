@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -12,7 +13,8 @@ from papayya.submissions import Job, prepare
 from papayya_core import context, rules
 from papayya_core.checks import Identity
 from papayya_core.contract import UNATTRIBUTED, Agent, Captured, ItemResult, ItemState, Run
-from papayya_core.errors import ItemFailed, ItemTakenOver
+from papayya_core.engine import Ended
+from papayya_core.errors import ItemTakenOver
 from papayya_core.execution import Execution
 from papayya_core.runtime import Runtime, runtime
 from papayya_core.sync import sleep
@@ -31,6 +33,9 @@ class RunHandle(ItemMethods):
         self._definition = agent
         self._job = job
         self._current: Execution | None = None
+        self._before = context.current()
+        self._parked: ItemResult | None = None
+        self._forget: Callable[[], None] = lambda: None
         self.result: Any = None
         self.ended = False
 
@@ -66,7 +71,8 @@ class RunHandle(ItemMethods):
             self.result = self._engine.results([job.item_id])[job.item_id].output
         else:
             self._current.on_complete = self.complete
-            self._here.at_exit(self._release)
+            self._current.on_signal = self._park
+            self._forget = self._here.at_exit(self._release)
         context.activate(self._current)
         return self
 
@@ -75,9 +81,10 @@ class RunHandle(ItemMethods):
         execution = self._item("complete")
         if not self.ended:
             if execution.latch is not None:
-                execution.gate()
+                self._park()
             self._finish(self._engine.complete(execution, result))
             self.result = result
+        self._end()
 
     def fail(self, error: BaseException) -> None:
         """End the item as failed."""
@@ -85,50 +92,47 @@ class RunHandle(ItemMethods):
         if not self.ended:
             self._finish(self._engine.fail(execution, error))
 
-    def _finish(self, ended: Any) -> None:
-        self.ended = True
-        if context.current() is self._current:
-            context.activate(None)
+    def _finish(self, ended: Ended) -> None:
+        self._end()
         if ended.state == "lost":
             msg = f"another worker took item {self._job.key} over; this result was not recorded"
             raise ItemTakenOver(msg)
         self._engine.store.seal_run(self._run.id)
 
+    def _end(self) -> None:
+        """Nothing more is written; what was current before is current again."""
+        self.ended = True
+        self._forget()
+        if self._current is not None:
+            self._current.fence = 0
+            if context.current() is self._current:
+                context.activate(self._before)
+
     def _release(self) -> None:
         """At exit: an item that was not completed goes back into the queue."""
         if not self.ended and self._current is not None:
-            self.ended = True
             self._engine.release(self._current, "queued", "the process ended before the item")
+            self._end()
 
-    def _step(self, *args: Any, **kwargs: Any) -> Any:
-        if self.ended and self._current is not None and not self._current.known:
-            msg = f"run {self.run_id} is completed; a new run is papayya().run(…) without run_id"
-            raise ItemFailed(msg)
-        try:
-            return super()._step(*args, **kwargs)
-        except BaseException as signal:
-            result = self._parked(signal)
-            if result is None:
-                raise
-            endings.unwrap(result, None, self._run)
-
-    def _parked(self, signal: BaseException) -> ItemResult | None:
-        """Park the item if a signal says so; the caller sees an ordinary exception."""
-        if self._current is None or self._current.latch is None or self.ended:
-            return None
-        ended = self._engine.stop(self._current, self._current.latch)
-        self.ended = True
-        return ItemResult(
-            self._job.key,
-            cast("ItemState", ended.state),
-            ended.outcome,
-            None,
-            rules.usd(ended.cost_nusd),
-            tuple(ended.findings),
-            self._job.tenant,
-            ended.reason,
-            ended.signal,
-        )
+    def _park(self) -> None:
+        """End the dispatch as a signal says; the caller sees an ordinary exception."""
+        execution = self._item("task")
+        if self._parked is None and execution.latch is not None and not self.ended:
+            ended = self._engine.stop(execution, execution.latch)
+            self._end()
+            self._parked = ItemResult(
+                self._job.key,
+                cast("ItemState", ended.state),
+                ended.outcome,
+                None,
+                rules.usd(ended.cost_nusd),
+                tuple(ended.findings),
+                self._job.tenant,
+                ended.reason,
+                ended.signal,
+            )
+        if self._parked is not None:
+            endings.unwrap(self._parked, None, self._run)
 
     def __enter__(self) -> Self:
         return self

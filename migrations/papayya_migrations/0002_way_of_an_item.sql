@@ -122,18 +122,22 @@ BEGIN
     FROM json_to_recordset(p_doc) AS d (s int, t text, h text, c int, z int)
     JOIN papayya.tenant tn ON tn.name = d.t WHERE d.h IS NOT NULL;
 
-    WITH made AS (
-        INSERT INTO papayya.item (run_id, tenant_id, agent_id, key, ordinal, state, outcome, reason, input_hash,
+    -- Numbered in the order of submission, inserted in the order of keys, so that two captures cannot deadlock.
+    WITH numbered AS MATERIALIZED (
+        SELECT nextval(pg_get_serial_sequence('papayya.item', 'id')) AS id, n.*
+        FROM (SELECT * FROM (SELECT DISTINCT ON (tn.id, j.k, coalesce(j.o, 1))
+                                    j.s, tn.id AS tenant_id, j.k, coalesce(j.o, 1) AS o, j.h, j.g, j.p, j.r
+                             FROM json_to_recordset(p_doc) AS j (s int, t text, k text, o int, h text, g text, p bigint, r text)
+                             JOIN papayya.tenant tn ON tn.name = j.t
+                             ORDER BY tn.id, j.k, coalesce(j.o, 1), j.s) AS first ORDER BY s) AS n
+    ), made AS (
+        INSERT INTO papayya.item (id, run_id, tenant_id, agent_id, key, ordinal, state, outcome, reason, input_hash,
                                   input_digest, parent_id, finished_at, created_at, send_at)
-        SELECT p_run, d.tenant_id, p_agent, d.k, d.o, CASE WHEN d.r IS NOT NULL THEN 'failed' ELSE v_state END,
+        OVERRIDING SYSTEM VALUE
+        SELECT d.id, p_run, d.tenant_id, p_agent, d.k, d.o, CASE WHEN d.r IS NOT NULL THEN 'failed' ELSE v_state END,
                CASE WHEN d.r IS NOT NULL THEN 'failed'::papayya.outcome END, d.r, decode(d.h, 'hex'),
                decode(d.g, 'hex'), d.p, CASE WHEN v_cancelled OR d.r IS NOT NULL THEN v_now END, v_now, p_send_at
-        FROM (SELECT DISTINCT ON (tn.id, j.k, coalesce(j.o, 1))
-                     j.s, tn.id AS tenant_id, j.k, coalesce(j.o, 1) AS o, j.h, j.g, j.p, j.r
-              FROM json_to_recordset(p_doc) AS j (s int, t text, k text, o int, h text, g text, p bigint, r text)
-              JOIN papayya.tenant tn ON tn.name = j.t
-              ORDER BY tn.id, j.k, coalesce(j.o, 1), j.s) AS d
-        ORDER BY d.s
+        FROM numbered d ORDER BY d.tenant_id, d.k COLLATE "C", d.o
         ON CONFLICT (run_id, agent_id, tenant_id, key, ordinal) DO NOTHING
         RETURNING id, tenant_id, key, ordinal, state, reason
     ), refused AS (
@@ -324,8 +328,9 @@ BEGIN
     ), kept AS (
         INSERT INTO papayya.step AS st (item_id, label, args_hash, ordinal, n, parent_n, dispatch_id, kind, state, result,
                                         result_hash, error, attempts, cost_nusd, tokens, started_at, finished_at)
-        SELECT d.i, d.l, decode(d.h, 'hex'), d.o, d.n, d.p, d.d, d.k, d.s, d.r, decode(d.x, 'hex'), d.e, d.a, d.c, d.t,
-               papayya.now() - make_interval(secs => d.m), CASE WHEN d.s <> 'started' THEN papayya.now() END
+        SELECT d.i, d.l, decode(d.h, 'hex'), d.o, d.n, d.p, d.d, d.k, d.s,
+               CASE WHEN d.s = 'completed' AND d.x IS NULL THEN coalesce(d.r, 'null') ELSE d.r END, -- a JSON null arrives as NULL
+               decode(d.x, 'hex'), d.e, d.a, d.c, d.t, papayya.now() - make_interval(secs => d.m), CASE WHEN d.s <> 'started' THEN papayya.now() END
         FROM d JOIN live ON live.id = d.d
         ORDER BY d.i, d.l, d.h, d.o
         ON CONFLICT (item_id, label, args_hash, ordinal) DO UPDATE
@@ -384,7 +389,7 @@ BEGIN
         ON CONFLICT DO NOTHING;
     END IF;
     UPDATE papayya.item SET
-        state = v_end, reason = p_reason, due_at = NULL, send_at = NULL,
+        state = v_end, reason = CASE WHEN i.state = 'cancelled' THEN i.reason ELSE p_reason END, due_at = NULL, send_at = NULL,
         outcome = CASE WHEN v_end IN ('completed', 'failed') THEN papayya.outcome_v1(p_item) END,
         output_hash = CASE WHEN v_end = 'completed' THEN p_hash END,
         finished_at = v_now, cost_nusd = s.cost, tokens = s.tokens, steps = s.steps

@@ -9,11 +9,20 @@ from typing import Any
 import psycopg
 
 from papayya import configure
-from papayya_core import audit, runtime
+from papayya_core import audit, context, runtime
 from papayya_core.runtime import Runtime
 from papayya_core.settings import Settings
 
 CENT = 10_000_000  # nano-dollars
+
+
+class Till(list[Any]):
+    """What was paid for, in order."""
+
+    def buy(self, value: Any) -> Any:
+        """Pay for a value, and return it."""
+        self.append(value)
+        return value
 
 
 class Script:
@@ -25,6 +34,7 @@ class Script:
 
     def start(self, plugins: Iterable[object] = (), **settings: Any) -> Runtime:
         """End the process, if there is one, and start another."""
+        context.activate(None)
         chosen = {"database_url": self.dsn, "heartbeat": "off", "pool_size": 4, **settings}
         return configure(Settings.load({}, **chosen), plugins)
 
@@ -80,6 +90,7 @@ class Script:
 
     def close(self) -> None:
         """End the process, and leave no runtime behind."""
+        context.activate(None)
         if runtime._runtime is not None:
             runtime._runtime.close()
             runtime._runtime = None

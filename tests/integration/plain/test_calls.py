@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from papayya import NotInItem, agent, bind, run
-from tests.integration.plain.script import Script
+from tests.integration.plain.script import Script, Till
 
 
 @agent
@@ -253,12 +253,12 @@ def test_calls_from_many_threads(script: Script) -> None:
 
 def test_interrupted(script: Script) -> None:
     """Ctrl-C puts the item back into the queue with its finished steps; a resume goes on there."""
-    paid: list[str] = []
+    paid = Till()
     interrupt = [True]
 
     @agent
     def patient(word: str) -> str:
-        first = run.task("first", lambda: paid.append("first") or word.upper())
+        first = run.task("first", lambda: paid.buy(word).upper())
         if interrupt[0]:
             raise KeyboardInterrupt
         return str(first)
@@ -269,23 +269,22 @@ def test_interrupted(script: Script) -> None:
     interrupt[0] = False
     script.start(run_id=script.run())
     assert patient("w") == "W"
-    assert paid == ["first"]
+    assert paid == ["w"]
 
 
 def test_a_cancelled_task(script: Script) -> None:
     """A cancelled asyncio task puts its item back into the queue, and stays cancelled."""
-    begun: list[int] = []
+    begun = asyncio.Event()
 
     @agent
     async def slow(n: int) -> int:
-        begun.append(n)
+        begun.set()
         await asyncio.Event().wait()
         return n
 
     async def work() -> None:
         task = asyncio.ensure_future(slow(1))
-        while not begun:
-            await asyncio.sleep(0.01)
+        await begun.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
