@@ -53,15 +53,20 @@ def executing(execution: Execution) -> Iterator[None]:
         _STEP.set(step)
 
 
-@contextmanager
-def stepping(step: Step) -> Iterator[None]:
+class stepping:  # noqa: N801
     """Make a step current for a block."""
-    before = _STEP.get()
-    _STEP.set(step)
-    try:
-        yield
-    finally:
-        _STEP.set(before)
+
+    __slots__ = ("_before", "_step")
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+
+    def __enter__(self) -> None:
+        self._before = _STEP.get()
+        _STEP.set(self._step)
+
+    def __exit__(self, *_: object) -> None:
+        _STEP.set(self._before)
 
 
 def bind(fn: Callable[P, R]) -> Callable[P, R]:

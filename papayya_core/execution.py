@@ -38,8 +38,8 @@ class Step:
 
     __slots__ = (
         "attempts",
-        "began",
         "before",
+        "began",
         "cost_nusd",
         "key",
         "kind",

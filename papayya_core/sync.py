@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -56,5 +57,14 @@ def claim(fn: Callable[[], T], give_back: Callable[[T], object]) -> T:
 
 
 def call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call user code."""
-    return fn(*args, **kwargs)
+    """Call user code. Refuses what must be awaited before it is taken for a result."""
+    value = fn(*args, **kwargs)
+    if hasattr(type(value), "__await__"):
+        if inspect.iscoroutine(value):
+            value.close()
+        msg = (
+            f"{getattr(fn, '__name__', fn)} returned something to await. Pass the async function "
+            "itself, and await run.task(…)"
+        )
+        raise TypeError(msg)
+    return value

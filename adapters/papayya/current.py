@@ -7,7 +7,7 @@ import inspect
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType
 from typing import Any
 
 from papayya import retrieval
@@ -81,7 +81,7 @@ class ItemMethods:
         if is_async(fn):
             return _arun(execution, call)
         try:
-            return runtime().engine().steps.run(execution, _checked(call))
+            return runtime().engine().steps.run(execution, call)
         except Signal:
             _leave(execution)
             raise
@@ -196,6 +196,8 @@ def is_async(fn: Callable[..., Any]) -> bool:
         fn = fn.func
     if getattr(fn, "is_async", False) is True or inspect.iscoroutinefunction(fn):
         return True
+    if isinstance(fn, FunctionType):
+        return False
     return inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
 
 
@@ -212,27 +214,6 @@ def _leave(execution: Execution) -> None:
     """Let an item that is opened by hand turn a signal into an exception, at the outermost step."""
     if execution.on_signal is not None and context.current_step() is None:
         execution.on_signal()
-
-
-def _checked(call: StepCall) -> StepCall:
-    """Refuse, before it is stored as a result, a coroutine that nobody awaits."""
-    from dataclasses import replace
-
-    fn, label = call.fn, call.label
-
-    def checked(*args: Any, **kwargs: Any) -> Any:
-        value = fn(*args, **kwargs)
-        if hasattr(type(value), "__await__"):
-            if inspect.iscoroutine(value):
-                value.close()
-            msg = (
-                f"step {label!r}: the function returned something to await. Pass the async "
-                "function itself and await run.task(…)"
-            )
-            raise TypeError(msg)
-        return value
-
-    return replace(call, fn=checked)
 
 
 def _args_hash(args: tuple[Any, ...], kwargs: dict[str, Any], key: object) -> bytes:

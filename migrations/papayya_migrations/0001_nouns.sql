@@ -132,9 +132,12 @@ CREATE INDEX dispatch_owner ON papayya.dispatch (locked_by) WHERE ended_at IS NU
 CREATE INDEX dispatch_lost ON papayya.dispatch (item_id) WHERE ending = 'lost';
 
 -- One checkpoint. No foreign keys: they would lock the item row at every step.
+-- Domains, as a CHECK of the table is parsed anew by every INSERT.
+CREATE DOMAIN papayya.amount AS bigint CHECK (VALUE >= 0);
+CREATE DOMAIN papayya.label AS text COLLATE "C" CHECK (length(VALUE) BETWEEN 1 AND 500);
 CREATE TABLE papayya.step (
     item_id     bigint NOT NULL,
-    label       text COLLATE "C" NOT NULL CHECK (length(label) BETWEEN 1 AND 500),
+    label       papayya.label NOT NULL,
     args_hash   bytea NOT NULL,             -- of the explicit arguments; empty when there are none
     ordinal     int NOT NULL,               -- which call of this label with these arguments
     n           int NOT NULL,               -- numbered at start; 0 is code outside any step
@@ -146,8 +149,8 @@ CREATE TABLE papayya.step (
     result_hash bytea,                      -- payload, when it is not small
     error       json,
     attempts    int NOT NULL DEFAULT 1,
-    cost_nusd   bigint NOT NULL DEFAULT 0 CHECK (cost_nusd >= 0),
-    tokens      bigint NOT NULL DEFAULT 0 CHECK (tokens >= 0),
+    cost_nusd   papayya.amount NOT NULL DEFAULT 0,
+    tokens      papayya.amount NOT NULL DEFAULT 0,
     started_at  timestamptz NOT NULL,
     finished_at timestamptz,
     PRIMARY KEY (item_id, label, args_hash, ordinal)

@@ -299,65 +299,102 @@ CREATE FUNCTION papayya.enter_v1(
                                  p_token, p_enforce) AS o
     $$;
 
--- Write finished steps, each under its fence, and say how each item may go on:
+-- Write one finished step under its fence, and say how its item may go on:
 -- go · cancelled · lost (the fence is old: nothing was written) · and what is left of the budget.
+-- A completed step is never overwritten: stored is then false, and the first result stands.
+-- The share lock keeps the dispatch from ending meanwhile. DO NOTHING, then UPDATE: what is rare is not prepared for each time.
+CREATE FUNCTION papayya.checkpoint_one_v1(
+    p_fence bigint, p_label text, p_args_hash bytea, p_ordinal int, p_n int, p_kind text, p_state papayya.step_state,
+    p_result json, p_attempts int, p_cost_nusd bigint, p_tokens bigint, p_seconds double precision, p_budgeted boolean,
+    p_parent_n int = NULL, p_error json = NULL, p_hash bytea = NULL, p_codec int = NULL, p_size int = NULL,
+    p_body bytea = NULL, OUT verdict text, OUT stored boolean, OUT left_nusd bigint)
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_now timestamptz := papayya.now();
+    v_item bigint; v_state papayya.item_state; v_run bigint; v_agent bigint; v_tenant bigint;
+BEGIN
+    SELECT d.item_id INTO v_item FROM papayya.dispatch d WHERE d.id = p_fence AND d.ended_at IS NULL FOR SHARE;
+    IF NOT FOUND THEN verdict := 'lost'; stored := false; RETURN; END IF;
+    SELECT i.state, i.run_id, i.agent_id, i.tenant_id INTO v_state, v_run, v_agent, v_tenant
+    FROM papayya.item i WHERE i.id = v_item;
+    IF p_body IS NOT NULL THEN
+        INSERT INTO papayya.payload (tenant_id, hash, codec, size, body) VALUES (v_tenant, p_hash, p_codec, p_size, p_body)
+        ON CONFLICT DO NOTHING;
+    END IF;
+    INSERT INTO papayya.step (item_id, label, args_hash, ordinal, n, parent_n, dispatch_id, kind, state, result, result_hash,
+                              error, attempts, cost_nusd, tokens, started_at, finished_at)
+    VALUES (v_item, p_label, p_args_hash, p_ordinal, p_n, p_parent_n, p_fence, p_kind, p_state, p_result, p_hash,
+            p_error, p_attempts, p_cost_nusd, p_tokens, v_now - make_interval(secs => p_seconds),
+            CASE WHEN p_state <> 'started' THEN v_now END)
+    ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        UPDATE papayya.step s
+        SET n = p_n, parent_n = p_parent_n, dispatch_id = p_fence, state = p_state, result = p_result, result_hash = p_hash,
+            error = p_error, attempts = p_attempts, cost_nusd = s.cost_nusd + p_cost_nusd, tokens = s.tokens + p_tokens,
+            finished_at = CASE WHEN p_state <> 'started' THEN v_now END
+        WHERE s.item_id = v_item AND s.label = p_label AND s.args_hash = p_args_hash AND s.ordinal = p_ordinal
+          -- the second half keeps a write that is sent twice (the connection broke) from counting twice
+          AND s.state <> 'completed' AND (s.dispatch_id <> p_fence OR s.attempts < p_attempts);
+    END IF;
+    stored := FOUND;
+    verdict := CASE v_state WHEN 'cancelled' THEN 'cancelled' ELSE 'go' END;
+    IF p_budgeted THEN
+        IF stored THEN PERFORM papayya.charge_v1(v_run, v_agent, p_fence, p_cost_nusd); END IF;
+        left_nusd := papayya.budget_left_v1(v_run, v_agent);
+    END IF;
+END $$;
+
+-- The same for the steps of concurrent callers, in one statement and one commit.
 -- p_doc: [{"q": seq, "d": fence, "i": item, "l": label, "h": args hash, "o": ordinal, "n": n, "p": parent n,
 --          "k": kind, "s": state, "r": result, "e": error, "a": attempts, "c": cost, "t": tokens, "m": seconds it took,
 --          "x": payload hash, "y": codec, "z": size}]; p_bodies[q + 1] is the payload's body.
--- A completed step is never overwritten: stored is then false, and the first result stands.
+-- LATERAL and the scalar subquery keep the planner, which knows nothing of the document, on the primary keys.
 CREATE FUNCTION papayya.checkpoint_v1(p_doc json, p_bodies bytea[], p_budgeted boolean)
     RETURNS TABLE (seq int, verdict text, stored boolean, left_nusd bigint)
     LANGUAGE plpgsql AS $$
 #variable_conflict use_column
+DECLARE
+    v_now timestamptz := papayya.now();
 BEGIN
-    IF p_bodies IS NOT NULL THEN
-        PERFORM papayya.keep_payloads_v1(array_agg(i.tenant_id), array_agg(decode(d.x, 'hex')), array_agg(d.y),
-                                         array_agg(d.z), array_agg(p_bodies[d.q + 1]))
-        FROM json_to_recordset(p_doc) AS d (q int, d bigint, i bigint, x text, y int, z int)
-        JOIN papayya.item i ON i.id = d.i
-        JOIN papayya.dispatch dp ON dp.id = d.d AND dp.ended_at IS NULL
-        WHERE d.x IS NOT NULL;
+    IF p_budgeted OR p_bodies IS NOT NULL THEN
+        RETURN QUERY
+        SELECT d.q, o.verdict, o.stored, o.left_nusd
+        FROM (SELECT * FROM json_to_recordset(p_doc) AS d (q int, d bigint, l text, h text, o int, n int, p int, k text,
+                s papayya.step_state, r json, e json, a int, c bigint, t bigint, m double precision, x text, y int, z int)
+              ORDER BY d.d % 16, d.d, d.l, d.h, d.o) AS d,
+             LATERAL papayya.checkpoint_one_v1(d.d, d.l, decode(d.h, 'hex'), d.o, d.n, d.k, d.s,
+                CASE WHEN d.s = 'completed' AND d.x IS NULL THEN coalesce(d.r, 'null') END, d.a, d.c, d.t, d.m, p_budgeted, d.p, d.e, decode(d.x, 'hex'), d.y, d.z, p_bodies[d.q + 1]) AS o;
+        RETURN;
     END IF;
     RETURN QUERY
     WITH d AS MATERIALIZED (
-        SELECT * FROM json_to_recordset(p_doc) AS d (q int, d bigint, i bigint, l text, h text, o int, n int, p int,
-            k text, s papayya.step_state, r json, e json, a int, c bigint, t bigint, m double precision, x text)
-    ), live AS MATERIALIZED (
-        SELECT dp.id FROM papayya.dispatch dp WHERE dp.id IN (SELECT d.d FROM d) AND dp.ended_at IS NULL
-        ORDER BY dp.id FOR SHARE
+        SELECT d.*, decode(d.h, 'hex') AS hash, live.item_id
+        FROM (SELECT * FROM json_to_recordset(p_doc) AS d (q int, d bigint, l text, h text, o int, n int, p int, k text,
+                s papayya.step_state, r json, e json, a int, c bigint, t bigint, m double precision)
+              ORDER BY d.d, d.l, d.h, d.o) AS d
+        LEFT JOIN LATERAL (SELECT dp.item_id FROM papayya.dispatch dp WHERE dp.id = d.d AND dp.ended_at IS NULL FOR SHARE) AS live ON true
     ), kept AS (
         INSERT INTO papayya.step AS st (item_id, label, args_hash, ordinal, n, parent_n, dispatch_id, kind, state, result,
-                                        result_hash, error, attempts, cost_nusd, tokens, started_at, finished_at)
-        SELECT d.i, d.l, decode(d.h, 'hex'), d.o, d.n, d.p, d.d, d.k, d.s,
-               CASE WHEN d.s = 'completed' AND d.x IS NULL THEN coalesce(d.r, 'null') ELSE d.r END, -- a JSON null arrives as NULL
-               decode(d.x, 'hex'), d.e, d.a, d.c, d.t, papayya.now() - make_interval(secs => d.m), CASE WHEN d.s <> 'started' THEN papayya.now() END
-        FROM d JOIN live ON live.id = d.d
-        ORDER BY d.i, d.l, d.h, d.o
+                                        error, attempts, cost_nusd, tokens, started_at, finished_at)
+        SELECT d.item_id, d.l, d.hash, d.o, d.n, d.p, d.d, d.k, d.s,
+               CASE WHEN d.s = 'completed' THEN coalesce(d.r, 'null') END, d.e, -- a JSON null arrives as NULL
+               d.a, d.c, d.t,
+               v_now - make_interval(secs => d.m), CASE WHEN d.s <> 'started' THEN v_now END
+        FROM d WHERE d.item_id IS NOT NULL
         ON CONFLICT (item_id, label, args_hash, ordinal) DO UPDATE
             SET n = excluded.n, parent_n = excluded.parent_n, dispatch_id = excluded.dispatch_id, state = excluded.state,
                 result = excluded.result, result_hash = excluded.result_hash, error = excluded.error,
                 attempts = excluded.attempts, cost_nusd = st.cost_nusd + excluded.cost_nusd,
                 tokens = st.tokens + excluded.tokens, finished_at = excluded.finished_at
-            -- the second half keeps a flush that is sent twice (the connection broke) from counting twice
             WHERE st.state <> 'completed'
               AND (st.dispatch_id <> excluded.dispatch_id OR st.attempts < excluded.attempts)
         RETURNING st.item_id, st.label, st.args_hash, st.ordinal
-    ), told AS MATERIALIZED (
-        SELECT d.q, d.d, d.c, i.run_id, i.agent_id, i.state, live.id AS fence, kept.item_id IS NOT NULL AS stored
-        FROM d LEFT JOIN live ON live.id = d.d LEFT JOIN papayya.item i ON i.id = d.i
-        LEFT JOIN kept ON kept.item_id = d.i AND kept.label = d.l AND kept.args_hash = decode(d.h, 'hex') AND kept.ordinal = d.o
-    ), charged AS (
-        INSERT INTO papayya.budget_spend AS s (budget_id, shard, spent_nusd)
-        SELECT b.id, (told.d % 16)::smallint, sum(told.c)
-        FROM told JOIN papayya.budget b ON b.run_id = told.run_id AND (b.agent_id IS NULL OR b.agent_id = told.agent_id)
-        WHERE p_budgeted AND told.stored AND told.c > 0
-        GROUP BY 1, 2 ORDER BY 1, 2
-        ON CONFLICT (budget_id, shard) DO UPDATE SET spent_nusd = s.spent_nusd + excluded.spent_nusd
     )
-    SELECT q, CASE WHEN fence IS NULL THEN 'lost' WHEN state = 'cancelled' THEN 'cancelled' ELSE 'go' END, told.stored,
-           CASE WHEN p_budgeted THEN papayya.budget_left_v1(run_id, agent_id)
-                - coalesce(sum(c) FILTER (WHERE told.stored) OVER (PARTITION BY run_id), 0)::bigint END
-    FROM told;
+    SELECT d.q, CASE WHEN d.item_id IS NULL THEN 'lost'
+                     WHEN (SELECT i.state FROM papayya.item i WHERE i.id = d.item_id) = 'cancelled' THEN 'cancelled'
+                     ELSE 'go' END,
+           kept.item_id IS NOT NULL, NULL::bigint
+    FROM d LEFT JOIN kept ON kept.item_id = d.item_id AND kept.args_hash = d.hash AND kept.label = d.l AND kept.ordinal = d.o;
 END $$;
 
 -- End an item: its output, findings and the cost outside any step, in one transaction.

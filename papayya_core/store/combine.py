@@ -3,11 +3,13 @@
 
 The first caller flushes for all that wait; when it is done it hands the waiting ones to one of
 them. There is no background thread, no timer and no wait for company: alone, a caller pays for
-exactly one statement. At most ``lanes`` flushes are in flight.
+exactly one statement. At most ``lanes`` flushes are in flight, and another one only starts when
+more than ``company`` rows wait for each that is: larger batches cost less per row.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from papayya_core.sync import Mutex, Signal
@@ -22,13 +24,14 @@ R = TypeVar("R")
 class _Waiter(Generic[T, R]):
     """A row on its way, and what came of it. ``batch``: this caller is to flush these."""
 
-    __slots__ = ("batch", "done", "error", "result", "row", "signal")
+    __slots__ = ("batch", "done", "error", "result", "row", "signal", "successor")
 
     def __init__(self, row: T) -> None:
         self.row = row
         self.signal: Signal | None = None
         self.batch: list[_Waiter[T, R]] | None = None
         self.done = False
+        self.successor: _Waiter[T, R] | None = None
         self.result: Any = None
         self.error: Exception | None = None
 
@@ -36,9 +39,16 @@ class _Waiter(Generic[T, R]):
 class Combiner(Generic[T, R]):
     """Collects rows of concurrent callers into calls of ``flush(rows) -> results``."""
 
-    def __init__(self, flush: Callable[[list[T]], list[R]], lanes: int, limit: int = 256) -> None:
+    def __init__(
+        self,
+        flush: Callable[[list[T]], list[R]],
+        lanes: int,
+        company: int = 8,
+        limit: int = 256,
+    ) -> None:
         self._flush = flush
         self._lanes = lanes
+        self._company = company
         self._limit = limit
         self._mutex = Mutex()
         self._pending: list[_Waiter[T, R]] = []
@@ -57,7 +67,7 @@ class Combiner(Generic[T, R]):
     def _take_part(self, me: _Waiter[T, R]) -> None:
         with self._mutex:
             self._pending.append(me)
-            if self._busy < self._lanes:
+            if self._busy < self._lanes and len(self._pending) > self._busy * self._company:
                 self._busy += 1
                 me.batch = self._next_batch()
             else:
@@ -76,6 +86,7 @@ class Combiner(Generic[T, R]):
         """Wait until somebody wrote the row or made this caller the leader."""
         try:
             signal.wait()
+            _wake_next(me)
         except BaseException:
             with self._mutex:
                 if me in self._pending:
@@ -89,10 +100,8 @@ class Combiner(Generic[T, R]):
         try:
             self._write(batch)
         finally:
-            for waiter in batch:
-                if waiter is not me and waiter.signal is not None:
-                    waiter.signal.set()
             self._hand_over()
+            _wake([waiter for waiter in batch if waiter is not me])
 
     def _hand_over(self) -> None:
         with self._mutex:
@@ -118,3 +127,16 @@ class Combiner(Generic[T, R]):
             return
         for waiter, result in zip(batch, results, strict=True):
             waiter.result, waiter.done = result, True
+
+
+def _wake(waiters: list[_Waiter[T, R]]) -> None:
+    """Wake the first, who wakes the next: woken together they would fight for the interpreter."""
+    for waiter, successor in pairwise(waiters):
+        waiter.successor = successor
+    if waiters and waiters[0].signal is not None:
+        waiters[0].signal.set()
+
+
+def _wake_next(me: _Waiter[T, R]) -> None:
+    if me.successor is not None and me.successor.signal is not None:
+        me.successor.signal.set()

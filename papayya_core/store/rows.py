@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from papayya_core import rules
@@ -31,6 +32,52 @@ def unpack(codec: int, data: bytes) -> str:
     return expand(codec, bytes(data))
 
 
+def plain_params(row: StepRow) -> tuple[Any, ...]:
+    """List the parameters of ``checkpoint_plain``."""
+    label, args_hash, ordinal = row.key
+    return (
+        row.fence,
+        label,
+        args_hash,
+        ordinal,
+        row.n,
+        row.kind,
+        row.state,
+        row.result,
+        row.attempts,
+        row.cost_nusd,
+        row.tokens,
+        row.seconds,
+        row.budgeted,
+    )
+
+
+def step_params(row: StepRow) -> dict[str, Any]:
+    """Name the parameters of ``checkpoint_one_v1``."""
+    key, body = row.key, row.body
+    return {
+        "fence": row.fence,
+        "label": key.label,
+        "args_hash": key.args_hash,
+        "ordinal": key.ordinal,
+        "n": row.n,
+        "kind": row.kind,
+        "state": row.state,
+        "result": row.result,
+        "attempts": row.attempts,
+        "cost_nusd": row.cost_nusd,
+        "tokens": row.tokens,
+        "seconds": row.seconds,
+        "budgeted": row.budgeted,
+        "parent_n": row.parent_n,
+        "error": None if row.error is None else _dumps(row.error),
+        "hash": body.hash if body else None,
+        "codec": body.codec if body else None,
+        "size": body.size if body else None,
+        "body": body.data if body else None,
+    }
+
+
 def step_doc(rows: Sequence[StepRow]) -> tuple[str, list[bytes | None] | None]:
     """Build the document and bodies of ``checkpoint_v1`` for a batch of steps."""
     doc = "[" + ",".join(_step(seq, row) for seq, row in enumerate(rows)) + "]"
@@ -38,29 +85,24 @@ def step_doc(rows: Sequence[StepRow]) -> tuple[str, list[bytes | None] | None]:
     return doc, bodies if any(body is not None for body in bodies) else None
 
 
+@lru_cache(1024)
+def _quoted(text: str) -> str:
+    return _dumps(text)
+
+
 def _step(seq: int, row: StepRow) -> str:
-    fields: dict[str, Any] = {
-        "q": seq,
-        "d": row.fence,
-        "i": row.item_id,
-        "l": row.key.label,
-        "h": row.key.args_hash.hex(),
-        "o": row.key.ordinal,
-        "n": row.n,
-        "p": row.parent_n,
-        "k": row.kind,
-        "s": row.state,
-        "a": row.attempts,
-        "c": row.cost_nusd,
-        "t": row.tokens,
-        "m": row.seconds,
-    }
+    label, args_hash, ordinal = row.key
+    head = (
+        f'{{"q":{seq},"d":{row.fence},"l":{_quoted(label)},"h":"{args_hash.hex()}","o":{ordinal},"n":{row.n},'
+        f'"k":{_quoted(row.kind)},"s":"{row.state}","a":{row.attempts},"c":{row.cost_nusd},"t":{row.tokens},"m":{row.seconds:.6f}'
+    )
+    if row.parent_n is not None:
+        head += f',"p":{row.parent_n}'
     if row.error is not None:
-        fields["e"] = row.error
+        head += f',"e":{_dumps(row.error)}'
     if row.body is not None:
-        fields |= {"x": row.body.hash.hex(), "y": row.body.codec, "z": row.body.size}
-    head = _dumps(fields)
-    return head if row.result is None else f'{head[:-1]},"r":{row.result}}}'
+        head += f',"x":"{row.body.hash.hex()}","y":{row.body.codec},"z":{row.body.size}'
+    return head + "}" if row.result is None else f'{head},"r":{row.result}}}'
 
 
 def submission_doc(batch: Sequence[Submission]) -> tuple[str, list[bytes | None] | None]:

@@ -36,6 +36,18 @@ SELECT item_id, item_key, item_ordinal, fresh, verdict, fence, until, reason, kn
 FROM papayya.enter_v1(%(run)s, %(agent)s, %(source)s, %(doc)s::json, %(bodies)b::bytea[], %(owner)s, %(lease)s::float8,
                       %(version)s, %(max_seconds)s::float8, %(max_deliveries)s::int, %(token)s, %(enforce)s);
 
+-- name: checkpoint_one
+-- A finished step, under its fence.
+SELECT verdict, stored, left_nusd
+FROM papayya.checkpoint_one_v1(%(fence)s, %(label)s, %(args_hash)b, %(ordinal)s::int, %(n)s::int, %(kind)s, %(state)s::papayya.step_state,
+                               %(result)s::json, %(attempts)s::int, %(cost_nusd)s, %(tokens)s, %(seconds)s::float8, %(budgeted)s,
+                               %(parent_n)s::int, %(error)s::json, %(hash)b, %(codec)s::int, %(size)s::int, %(body)b);
+
+-- name: checkpoint_plain
+-- A finished step without parent, error and payload, under its fence.
+SELECT verdict, stored, left_nusd
+FROM papayya.checkpoint_one_v1(%s, %s, %b, %s::int, %s::int, %s, %s::papayya.step_state, %s::json, %s::int, %s, %s, %s::float8, %s);
+
 -- name: checkpoint
 -- Finished steps, each under its fence.
 SELECT seq, verdict, stored, left_nusd

@@ -38,7 +38,7 @@ _AGAIN = (
     psycopg.errors.SerializationFailure,
     PoolTimeout,
 )
-_CHECKPOINT_LANES = 2
+_CHECKPOINT_LANES = 4
 
 
 class AsyncStore:
@@ -74,14 +74,18 @@ class AsyncStore:
         """Give the connections back."""
         await self._pool.close()
 
-    async def fetch(self, name: str, params: dict[str, Any]) -> list[Any]:
+    async def fetch(self, name: str, params: Any) -> list[Any]:
         """Run a named statement; wait and send it again while Postgres is away."""
         began, delay = time.monotonic(), 0.05
         while True:
             try:
-                async with self._pool.connection() as connection:
+                connection = await self._pool.getconn()
+                try:
                     cursor = await connection.execute(self._sql[name], params)
-                    return await cursor.fetchall() if cursor.description else []
+                    result = cursor.pgresult
+                    return await cursor.fetchall() if result and result.nfields else []
+                finally:
+                    await self._pool.putconn(connection)
             except PoolClosed as error:
                 raise StoreUnavailable("the connections of this process were closed") from error
             except _AGAIN as error:
@@ -221,6 +225,13 @@ class AsyncStore:
         return await self._checkpoints.submit(row)
 
     async def _flush_steps(self, batch: list[StepRow]) -> list[Checkpointed]:
+        if len(batch) == 1:
+            row = batch[0]
+            if row.parent_n is None and row.error is None and row.body is None:
+                [found] = await self.fetch("checkpoint_plain", rows.plain_params(row))
+            else:
+                [found] = await self.fetch("checkpoint_one", rows.step_params(row))
+            return [Checkpointed(*found)]
         doc, bodies = rows.step_doc(batch)
         budgeted = any(row.budgeted for row in batch)
         found = await self.fetch("checkpoint", {"doc": doc, "bodies": bodies, "budgeted": budgeted})
