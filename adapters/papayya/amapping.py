@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sized
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from papayya import items as threaded
-from papayya import runs
+from papayya import limits, off, runs
 from papayya.intake_async import AsyncIntake
 from papayya.items_async import AsyncItems, Later
 from papayya.mapping import AHEAD, CHUNK, run_of_map, say_parked
@@ -70,6 +71,11 @@ async def amap_items(
 ) -> AsyncIterator[ItemResult]:
     """Run the agent over items in tasks; see AgentFunction.amap."""
     here = runtime()
+    if here.settings.mode == "off":
+        async with aclosing(off.amap_items(agent, items, tenant, item, concurrency)) as results:
+            async for result in results:
+                yield result
+        return
     definition = agent.definition
     engine = await here.async_engine()
     run, own = await asyncio.to_thread(run_of_map, here, definition.name)
@@ -77,7 +83,7 @@ async def amap_items(
     runs.cap(here, run, definition)
     here.start_pump()
     intake = AsyncIntake(here, engine, definition.name, ref, run, tenant, item)
-    limited = AsyncItems(engine, run, definition, ref, _limited(agent))
+    limited = AsyncItems(engine, run, definition, ref, limits.limited(agent))
     attempt: Any = limited.attempt
     if not agent.is_async:
         in_thread = threaded.Items(here.engine(), run, definition, ref, agent.fn)
@@ -94,28 +100,6 @@ async def amap_items(
     finally:
         await tasks.cancel()
         say_parked(parked, run)
-
-
-def _limited(agent: AgentFunction[Any, Any]) -> Any:
-    """Give a coroutine its max_seconds: it is cancelled, and ends as failed."""
-    from papayya_core import context
-    from papayya_core.errors import ItemTimedOut
-
-    seconds = agent.definition.max_seconds
-    if seconds is None:
-        return agent.fn
-
-    async def limited(*args: Any, **kwargs: Any) -> Any:
-        try:
-            async with asyncio.timeout(seconds):
-                return await agent.fn(*args, **kwargs)
-        except TimeoutError as error:
-            execution = context.current()
-            if execution is None or not execution.is_overdue():
-                raise
-            raise ItemTimedOut(f"the item passed its {seconds} seconds", "max_seconds") from error
-
-    return limited
 
 
 async def _results(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from papayya import endings, runs
+from papayya import endings, limits, off, runs
 from papayya.items import Items, Later
 from papayya.submissions import Job, prepare
 from papayya_core import context, rules, sync
@@ -29,7 +29,9 @@ def call(agent: AgentFunction[Any, Any], args: tuple[Any, ...], kwargs: dict[str
     """
     here = runtime()
     if here.settings.mode == "off":
-        return sync.call(agent.fn, args, kwargs)
+        execution = off.execution(agent.definition)
+        with context.executing(execution):
+            return execution.output_or(sync.call(agent.fn, args, kwargs))
     parent = context.current()
     named = runs.named_run()
     run = named or runs.ambient().run(agent.definition.name)
@@ -43,7 +45,7 @@ def call(agent: AgentFunction[Any, Any], args: tuple[Any, ...], kwargs: dict[str
 
     engine = here.engine()
     ref = here.register(agent.definition)
-    items = Items(engine, run, agent.definition, ref, agent.fn)
+    items = Items(engine, run, agent.definition, ref, limits.limited(agent))
     captured, opened = engine.store.enter(
         run.id, ref, submission, max_seconds=agent.definition.max_seconds
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from papayya import endings, runs
+from papayya import endings, limits, off, runs
 from papayya.items_async import AsyncItems, Later
 from papayya.submissions import Job, prepare
 from papayya_core import aio, context, rules
@@ -30,7 +30,9 @@ async def call(
     """
     here = runtime()
     if here.settings.mode == "off":
-        return await aio.call(agent.fn, args, kwargs)
+        execution = off.execution(agent.definition)
+        with context.executing(execution):
+            return execution.output_or(await aio.call(agent.fn, args, kwargs))
     parent = context.current()
     named = runs.named_run()
     run = named or runs.ambient().run(agent.definition.name)
@@ -44,7 +46,7 @@ async def call(
 
     engine = await here.async_engine()
     ref = here.register(agent.definition)
-    items = AsyncItems(engine, run, agent.definition, ref, agent.fn)
+    items = AsyncItems(engine, run, agent.definition, ref, limits.limited(agent))
     captured, opened = await engine.store.enter(
         run.id, ref, submission, max_seconds=agent.definition.max_seconds
     )

@@ -9,6 +9,7 @@ from typing import Any, Self, cast
 from papayya import agents, endings, runs
 from papayya.current import ItemMethods
 from papayya.items import Items, Later
+from papayya.off import OffHandle
 from papayya.submissions import Job, prepare
 from papayya_core import context, rules
 from papayya_core.checks import Identity
@@ -162,7 +163,7 @@ class Papayya:
         tenant: str | None = None,
         item: str | None = None,
         input: Any = None,  # noqa: A002 - the noun of the contract
-    ) -> RunHandle:
+    ) -> RunHandle | OffHandle:
         """Open one item of an agent by hand and make it current, until ``complete``.
 
         ``run_id``: go on with that run. ``item``: the item's key, else the agent's name.
@@ -172,6 +173,8 @@ class Papayya:
         name = rules.check_name(agent, "an agent's name")
         known = agents.registry.get(name)
         definition = known.definition if known is not None else Agent(name, "by hand")
+        if here.settings.mode == "off":
+            return OffHandle(definition, item or name, tenant)
         given = run_id or here.settings.run_id
         run = here.engine().store.start_run(
             rules.check_name(given or runs.new_name(name), "a run id"),

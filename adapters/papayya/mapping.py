@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sized
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from papayya import loops, runs
+from papayya import loops, off, runs
 from papayya.intake import Intake
 from papayya.items import Items, Later
 from papayya.say import say
@@ -221,6 +221,9 @@ def map_items(
 ) -> Iterator[ItemResult]:
     """Run the agent over items in threads; see AgentFunction.map."""
     here = runtime()
+    if here.settings.mode == "off":
+        yield from off.map_items(agent, items, tenant, item, concurrency)
+        return
     run, own = run_of_map(here, agent.definition.name)
     mapping = Mapping(here, agent, run, tenant, item, concurrency)
     here.start_pump()

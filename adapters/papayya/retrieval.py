@@ -27,5 +27,7 @@ def current() -> Callable[..., Any] | None:
 def remembered(item_id: int, key: object) -> Any:
     """Return the newest output stored under a key for the item's tenant, or None."""
     here = runtime()
+    if here.settings.mode == "off":
+        return None
     found = here.engine().store.fetch("retrieve", {"item": item_id, "key": str(key)})
     return codec.decode(rows.unpack(*found[0]), here.plugins.encoders) if found else None
