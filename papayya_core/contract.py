@@ -112,6 +112,7 @@ class Known(NamedTuple):
     text: str | None
     result_hash: bytes | None
     attempts: int
+    failure: str | None = None
 
 
 class Opened(NamedTuple):

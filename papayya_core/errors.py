@@ -86,7 +86,10 @@ class NonRetriable(PapayyaError):
 
 
 class Reject(PapayyaError):
-    """Raise it in a step when the model's answer is unusable and must be asked anew."""
+    """Raise it in a step when the model's answer is unusable.
+
+    The step fails and is not tried again by itself; a retry of the item asks anew.
+    """
 
 
 class PluginError(PapayyaError):

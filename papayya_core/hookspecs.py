@@ -40,7 +40,8 @@ def register_carriers(register: Callable[[Carrier], None]) -> None:
 def register_commands(group: click.Group) -> None:
     """Add commands to the ``papayya`` command line.
 
-    When: once, before the command line is parsed. ``group``: the root click group.
+    When: once, when ``papayya --help`` or a command that is not built in is asked for. ``group``:
+    the root click group; a built-in command of the same name wins.
     Returns: ignored. An exception is logged; the other commands work. Since 0.1.
     """
 
@@ -65,7 +66,8 @@ def identify(agent: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ident
 def classify_error(error: BaseException) -> str | None:
     """Say whether an error can pass: ``"transient"`` or ``"permanent"``.
 
-    When: a step raised, before decide_retry. Returns: the first answer wins.
+    When: a step raised, before decide_retry, which is not asked about permanent errors. Returns:
+    the first answer wins.
     An exception counts as no answer and is logged. Since 0.1.
     """
 

@@ -65,7 +65,7 @@ def nano_usd(usd: object) -> int:
 
 def usd(nano: int) -> Decimal:
     """Convert nano-dollars to US dollars, exactly."""
-    return Decimal(nano).scaleb(-9)
+    return Decimal(nano).scaleb(-9) if nano else Decimal(0)
 
 
 def content_key(text: str, digest: bytes) -> str:

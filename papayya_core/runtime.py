@@ -177,6 +177,15 @@ def runtime() -> Runtime:
     return _runtime
 
 
+def reset() -> None:
+    """Close this process's runtime; the next use makes a new one from the environment."""
+    global _runtime  # noqa: PLW0603
+    with _lock:
+        if _runtime is not None:
+            _runtime.close()
+        _runtime = None
+
+
 def configure(settings: Settings | None = None, plugins: Iterable[object] = ()) -> Runtime:
     """Replace this process's runtime: for tests, and for programs that set things by hand."""
     global _runtime  # noqa: PLW0603

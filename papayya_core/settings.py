@@ -97,7 +97,7 @@ def _parse_names(text: str) -> tuple[str, ...]:
 
 
 def default_home(env: Mapping[str, str] = os.environ) -> Path:
-    """Where the embedded Postgres and the spool lie when PAPAYYA_HOME is not set.
+    """Where the embedded Postgres lies when PAPAYYA_HOME is not set.
 
     Root gets a directory outside its home: Postgres runs there under another account.
     """
@@ -134,7 +134,7 @@ class Settings:
     )
     home: Path = field(
         default_factory=default_home,
-        metadata={"kind": DIRECTORY, "doc": "Where the embedded Postgres and the spool lie."},
+        metadata={"kind": DIRECTORY, "doc": "Where the embedded Postgres lies."},
     )
     run_id: str | None = _setting(None, TEXT, "The run that bare calls join; resumes it.")
     plugins: tuple[str, ...] | None = _setting(

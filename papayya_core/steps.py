@@ -47,7 +47,8 @@ class Steps:
             execution.note("side_effect_repeated", reason, step.n)
         if call.side_effect:
             self._write(execution, step, execution.row(step, "started"))
-        return self._attempt(execution, call, step)
+        failure = (known.failure if known else None) or "an earlier attempt failed"
+        return self._attempt(execution, call, step, failure if step.before == "failed" else None)
 
     def _recall(self, execution: Execution, step: Step, known: Known) -> tuple[bool, Any]:
         """Read a finished result; if it cannot be read back, the step runs again."""
@@ -63,8 +64,9 @@ class Steps:
         execution.note("unreadable", f"the result of step {step.key.label!r}: {reason}", step.n)
         return False, None
 
-    def _attempt(self, execution: Execution, call: StepCall, step: Step) -> Any:
-        failure = "an earlier attempt failed" if step.before == "failed" else None
+    def _attempt(
+        self, execution: Execution, call: StepCall, step: Step, failure: str | None
+    ) -> Any:
         while True:
             step.attempts += 1
             step.restart()

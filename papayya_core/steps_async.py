@@ -46,7 +46,10 @@ class AsyncSteps:
             execution.note("side_effect_repeated", reason, step.n)
         if call.side_effect:
             await self._write(execution, step, execution.row(step, "started"))
-        return await self._attempt(execution, call, step)
+        failure = (known.failure if known else None) or "an earlier attempt failed"
+        return await self._attempt(
+            execution, call, step, failure if step.before == "failed" else None
+        )
 
     async def _recall(self, execution: Execution, step: Step, known: Known) -> tuple[bool, Any]:
         """Read a finished result; if it cannot be read back, the step runs again."""
@@ -62,8 +65,9 @@ class AsyncSteps:
         execution.note("unreadable", f"the result of step {step.key.label!r}: {reason}", step.n)
         return False, None
 
-    async def _attempt(self, execution: Execution, call: StepCall, step: Step) -> Any:
-        failure = "an earlier attempt failed" if step.before == "failed" else None
+    async def _attempt(
+        self, execution: Execution, call: StepCall, step: Step, failure: str | None
+    ) -> Any:
         while True:
             step.attempts += 1
             step.restart()

@@ -64,7 +64,7 @@ def call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) 
             value.close()
         msg = (
             f"{getattr(fn, '__name__', fn)} returned something to await. Pass the async function "
-            "itself, and await run.task(…)"
+            "itself and await run.task(…)"
         )
         raise TypeError(msg)
     return value

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from papayya import endings, limits, off, runs
 from papayya.items import Items, Later
-from papayya.submissions import Job, prepare
+from papayya.submissions import Job, Prepared, prepare, refuse
 from papayya_core import context, rules, sync
 from papayya_core.checks import Identity
-from papayya_core.runtime import runtime
+from papayya_core.runtime import Runtime, runtime
 
 if TYPE_CHECKING:
     from papayya.agents import AgentFunction
@@ -36,11 +36,7 @@ def call(agent: AgentFunction[Any, Any], args: tuple[Any, ...], kwargs: dict[str
     named = runs.named_run()
     run = named or runs.ambient().run(agent.definition.name)
     runs.cap(here, run, agent.definition)
-    identity = here.plugins.identify(agent.definition.name, args, kwargs)
-    identity = _in_context(identity, run, parent)
-    limit = here.settings.max_payload_bytes
-    parent_id = parent.item_id if parent else None
-    one = prepare(args, kwargs, identity, here.plugins.encoders, limit, parent_id)
+    one = _prepared(here, agent.definition.name, run, parent, args, kwargs)
     submission = _numbered(one.submission, agent.definition.name, run, parent)
 
     engine = here.engine()
@@ -56,6 +52,25 @@ def call(agent: AgentFunction[Any, Any], args: tuple[Any, ...], kwargs: dict[str
         sync.sleep(result.delay)
         result = items.attempt(job)
     return endings.unwrap(result, parent, run)
+
+
+def _prepared(
+    here: Runtime,
+    agent: str,
+    run: Run,
+    parent: Execution | None,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Prepared:
+    """Name the item of a call; one that cannot be named is counted, and ends as failed."""
+    encoders, limit = here.plugins.encoders, here.settings.max_payload_bytes
+    parent_id = parent.item_id if parent else None
+    try:
+        identity = _in_context(here.plugins.identify(agent, args, kwargs), run, parent)
+        return prepare(args, kwargs, identity, encoders, limit, parent_id)
+    except Exception as error:  # noqa: BLE001 - a plugin's code
+        reason = f"it could not be named: {rules.describe_error(error)}"
+        return refuse(args, reason, encoders, limit)
 
 
 def _in_context(identity: Identity, run: Run, parent: Execution | None) -> Identity:

@@ -66,7 +66,10 @@ def raise_parked(result: ItemResult, run: Run) -> NoReturn:
             f"and run again with PAPAYYA_RUN_ID={run.name}."
         )
         raise BudgetExhausted(msg) from cause
-    msg = f"item {result.key} is parked: {reason}. Go on with PAPAYYA_RUN_ID={run.name}."
+    msg = (
+        f"item {result.key} is parked: {reason}. `papayya retry {run.name}` queues it again; then "
+        f"go on with PAPAYYA_RUN_ID={run.name}."
+    )
     raise ItemParked(msg) from cause
 
 

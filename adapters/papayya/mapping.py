@@ -190,6 +190,10 @@ class Mapping:
             except queue.Empty:
                 self._crew.overdue(deadline)
 
+    def is_busy(self) -> bool:
+        """Tell whether items are under way."""
+        return bool(self._crew.running)
+
     def abandon(self) -> None:
         """Put what is under way back into the queue, without waiting for it."""
         for job, _ in list(self._crew.running.values()):
@@ -231,11 +235,8 @@ def map_items(
         yield from mapping.results(items)
         if own:
             here.engine().store.seal_run(run.id)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, GeneratorExit):  # the second: Ctrl-C or break in the caller's loop
         _interrupted(mapping, run)
-        raise
-    except GeneratorExit:
-        mapping.finish()
         raise
     finally:
         mapping.dismiss()
@@ -243,12 +244,15 @@ def map_items(
 
 
 def _interrupted(mapping: Mapping, run: Run) -> None:
-    """Ctrl-C: end what is under way; a second one leaves it to the next start."""
-    say("finishing the items under way; Ctrl-C again to leave them")
+    """End what is under way, it is being paid for; (another) Ctrl-C leaves it to the next start."""
+    if mapping.is_busy():
+        say("finishing the items under way; Ctrl-C again to leave them")
     try:
         mapping.finish()
     except KeyboardInterrupt:
         mapping.abandon()
+        say(f"stopped; nothing is lost. Go on with PAPAYYA_RUN_ID={run.name}")
+        raise
     say(f"stopped; nothing is lost. Go on with PAPAYYA_RUN_ID={run.name}")
 
 
@@ -256,4 +260,5 @@ def say_parked(parked: list[ItemResult], run: Run) -> None:
     """Tell, on stderr, what is parked and how it goes on."""
     if parked:
         reason = parked[0].reason or "by hand"
-        say(f"{len(parked)} items are parked ({reason}); go on with PAPAYYA_RUN_ID={run.name}")
+        count = "1 item is" if len(parked) == 1 else f"{len(parked)} items are"
+        say(f"{count} parked ({reason}); go on with PAPAYYA_RUN_ID={run.name}")

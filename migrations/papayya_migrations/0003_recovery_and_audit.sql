@@ -98,8 +98,8 @@ BEGIN
     RETURN FOUND;
 END $$;
 
--- Failed items go back into the queue, unless their run was cancelled. Their finished steps stay,
--- their findings become history.
+-- Failed items, and items that were parked by hand, go back into the queue, unless their run was
+-- cancelled. Their finished steps stay, their findings become history.
 CREATE FUNCTION papayya.retry_v1(p_run text, p_items bigint[]) RETURNS SETOF bigint
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -110,7 +110,8 @@ BEGIN
                deliveries = 0, send_at = papayya.now()
         FROM papayya.run r
         WHERE r.id = i.run_id AND (p_run IS NULL OR r.name = p_run) AND (p_items IS NULL OR i.id = ANY (p_items))
-          AND (p_run IS NOT NULL OR p_items IS NOT NULL) AND i.state = 'failed' AND r.cancelled_at IS NULL
+          AND (p_run IS NOT NULL OR p_items IS NOT NULL) AND r.cancelled_at IS NULL
+          AND (i.state = 'failed' OR (i.state = 'paused' AND i.reason NOT LIKE 'budget:%'))
         RETURNING i.id
     )
     SELECT array_agg(id) INTO v_ids FROM again;

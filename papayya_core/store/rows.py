@@ -153,8 +153,9 @@ def known_steps(rows: list[list[Any]] | None) -> tuple[Known, ...]:
             text,
             bytes.fromhex(result_hash) if result_hash else None,
             attempts,
+            f"{error['type'].rpartition('.')[2]}: {error['message']}" if error else None,
         )
-        for label, args, ordinal, n, state, text, result_hash, attempts in rows or ()
+        for label, args, ordinal, n, state, text, result_hash, attempts, error in rows or ()
     )
 
 

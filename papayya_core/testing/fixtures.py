@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,18 @@ def papayya_template(papayya_databases: Databases) -> Iterator[str]:
         yield name
 
 
+@contextmanager
+def _fresh_runtime() -> Iterator[None]:
+    """Give the process a runtime of its own for one test, which sees the test's environment."""
+    from papayya_core import runtime
+
+    runtime.reset()
+    try:
+        yield
+    finally:
+        runtime.reset()
+
+
 @pytest.fixture
 def papayya_database(
     papayya_databases: Databases, papayya_template: str, monkeypatch: pytest.MonkeyPatch
@@ -54,7 +67,8 @@ def papayya_database(
     with papayya_databases.copy_of(papayya_template) as name:
         dsn = papayya_databases.dsn(name)
         monkeypatch.setenv("PAPAYYA_DATABASE_URL", dsn)
-        yield dsn
+        with _fresh_runtime():
+            yield dsn
 
 
 @pytest.fixture
