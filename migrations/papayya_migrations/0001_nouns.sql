@@ -15,6 +15,12 @@ CREATE FUNCTION papayya.now() RETURNS timestamptz
     LANGUAGE sql VOLATILE PARALLEL SAFE
     AS $$ SELECT clock_timestamp() $$;
 
+-- Domains rather than CHECKs where one column says it all: a table's CHECK is parsed anew by every
+-- statement that writes a row.
+CREATE DOMAIN papayya.name AS text COLLATE "C" CHECK (length(VALUE) BETWEEN 1 AND 500);
+CREATE DOMAIN papayya.amount AS bigint CHECK (VALUE >= 0);
+CREATE DOMAIN papayya.number AS int CHECK (VALUE >= 0);
+
 CREATE TYPE papayya.item_state AS ENUM
     ('queued', 'running', 'paused', 'waiting', 'completed', 'failed', 'cancelled');
 CREATE TYPE papayya.outcome AS ENUM ('ok', 'degraded', 'failed');
@@ -25,7 +31,7 @@ CREATE TYPE papayya.ending AS ENUM
 
 CREATE TABLE papayya.tenant (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name       text COLLATE "C" NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 500),
+    name       papayya.name NOT NULL UNIQUE,
     weight     numeric NOT NULL DEFAULT 1 CHECK (weight > 0),
     settings   jsonb NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT papayya.now()
@@ -33,7 +39,7 @@ CREATE TABLE papayya.tenant (
 
 CREATE TABLE papayya.agent (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name       text COLLATE "C" NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 500),
+    name       papayya.name NOT NULL UNIQUE,
     created_at timestamptz NOT NULL DEFAULT papayya.now()
 );
 
@@ -57,7 +63,7 @@ CREATE TABLE papayya.agent_version (
 -- sealed and every item is terminal; that is derived, see papayya.run_summary.
 CREATE TABLE papayya.run (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name         text COLLATE "C" NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 500),
+    name         papayya.name NOT NULL UNIQUE,
     label        text,
     carrier      text NOT NULL,
     expect_count bigint CHECK (expect_count >= 0),
@@ -73,8 +79,8 @@ CREATE TABLE papayya.item (
     run_id        bigint NOT NULL REFERENCES papayya.run,
     tenant_id     bigint NOT NULL REFERENCES papayya.tenant,
     agent_id      bigint NOT NULL REFERENCES papayya.agent,
-    key           text COLLATE "C" NOT NULL CHECK (length(key) BETWEEN 1 AND 500),
-    ordinal       int NOT NULL DEFAULT 1 CHECK (ordinal > 0),
+    key           papayya.name NOT NULL,
+    ordinal       papayya.number NOT NULL DEFAULT 1,
     state         papayya.item_state NOT NULL DEFAULT 'queued',
     outcome       papayya.outcome,
     reason        text,                     -- why it is paused, waiting or failed, in one line
@@ -85,10 +91,10 @@ CREATE TABLE papayya.item (
     version_id    bigint REFERENCES papayya.agent_version,
     parent_id     bigint,
     replay_of     bigint,
-    deliveries    int NOT NULL DEFAULT 0 CHECK (deliveries >= 0),
+    deliveries    papayya.number NOT NULL DEFAULT 0,
     dispatch_no   int NOT NULL DEFAULT 0,
-    cost_nusd     bigint NOT NULL DEFAULT 0 CHECK (cost_nusd >= 0),
-    tokens        bigint NOT NULL DEFAULT 0 CHECK (tokens >= 0),
+    cost_nusd     papayya.amount NOT NULL DEFAULT 0,
+    tokens        papayya.amount NOT NULL DEFAULT 0,
     steps         int NOT NULL DEFAULT 0,
     created_at    timestamptz NOT NULL DEFAULT papayya.now(),
     started_at    timestamptz,
@@ -132,12 +138,9 @@ CREATE INDEX dispatch_owner ON papayya.dispatch (locked_by) WHERE ended_at IS NU
 CREATE INDEX dispatch_lost ON papayya.dispatch (item_id) WHERE ending = 'lost';
 
 -- One checkpoint. No foreign keys: they would lock the item row at every step.
--- Domains, as a CHECK of the table is parsed anew by every INSERT.
-CREATE DOMAIN papayya.amount AS bigint CHECK (VALUE >= 0);
-CREATE DOMAIN papayya.label AS text COLLATE "C" CHECK (length(VALUE) BETWEEN 1 AND 500);
 CREATE TABLE papayya.step (
     item_id     bigint NOT NULL,
-    label       papayya.label NOT NULL,
+    label       papayya.name NOT NULL,
     args_hash   bytea NOT NULL,             -- of the explicit arguments; empty when there are none
     ordinal     int NOT NULL,               -- which call of this label with these arguments
     n           int NOT NULL,               -- numbered at start; 0 is code outside any step
@@ -214,7 +217,7 @@ CREATE TABLE papayya.budget (
 CREATE TABLE papayya.budget_spend (
     budget_id  bigint NOT NULL REFERENCES papayya.budget,
     shard      smallint NOT NULL,
-    spent_nusd bigint NOT NULL DEFAULT 0 CHECK (spent_nusd >= 0),
+    spent_nusd papayya.amount NOT NULL DEFAULT 0,
     PRIMARY KEY (budget_id, shard)
 ) WITH (fillfactor = 30);
 

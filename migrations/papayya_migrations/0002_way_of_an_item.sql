@@ -158,7 +158,7 @@ BEGIN
         JOIN papayya.tenant tn ON tn.name = d.t
         JOIN papayya.item i ON i.run_id = p_run AND i.agent_id = p_agent AND i.tenant_id = tn.id
                            AND i.key = d.k AND i.ordinal = coalesce(d.o, 1)
-        ORDER BY d.s
+        ORDER BY tn.id, d.k COLLATE "C", d.s
     LOOP
         v_id := v_row.id;
         v_ordinal := v_row.ordinal;
@@ -181,34 +181,40 @@ CREATE FUNCTION papayya.take_ordinal_v1(
     p_state papayya.item_state, p_refusal text, p_source text, p_send_at timestamptz,
     OUT id bigint, OUT ordinal int, OUT made boolean)
     LANGUAGE plpgsql AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 DECLARE
     v_now timestamptz := papayya.now();
     v_state papayya.item_state := CASE WHEN p_refusal IS NOT NULL THEN 'failed' ELSE p_state END;
 BEGIN
-    FOR v_ordinal IN 2 .. 1000000 LOOP
-        SELECT i.id INTO id FROM papayya.item i
-        WHERE i.run_id = p_run AND i.agent_id = p_agent AND i.tenant_id = p_tenant AND i.key = p_key
-          AND i.ordinal = v_ordinal AND i.input_digest IS NOT DISTINCT FROM p_digest;
-        ordinal := v_ordinal;
-        made := id IS NULL;
-        IF id IS NOT NULL THEN RETURN; END IF;
+    SELECT i.id, i.ordinal INTO id, ordinal FROM papayya.item i
+    WHERE i.run_id = p_run AND i.agent_id = p_agent AND i.tenant_id = p_tenant AND i.key = p_key
+      AND i.input_digest IS NOT DISTINCT FROM p_digest ORDER BY i.ordinal LIMIT 1;
+    made := id IS NULL;
+    IF NOT made THEN RETURN; END IF;
+    SELECT max(i.ordinal) INTO ordinal FROM papayya.item i
+    WHERE i.run_id = p_run AND i.agent_id = p_agent AND i.tenant_id = p_tenant AND i.key = p_key;
+    LOOP
+        ordinal := ordinal + 1;
         INSERT INTO papayya.item (run_id, tenant_id, agent_id, key, ordinal, state, outcome, reason, input_hash, input_digest,
                                   parent_id, finished_at, created_at, send_at)
-        VALUES (p_run, p_tenant, p_agent, p_key, v_ordinal, v_state, CASE WHEN v_state = 'failed' THEN 'failed'::papayya.outcome END,
+        VALUES (p_run, p_tenant, p_agent, p_key, ordinal, v_state, CASE WHEN v_state = 'failed' THEN 'failed'::papayya.outcome END,
                 p_refusal, p_hash, p_digest, p_parent, CASE WHEN v_state IN ('failed', 'cancelled') THEN v_now END, v_now, p_send_at)
-        ON CONFLICT (run_id, agent_id, tenant_id, key, ordinal) DO NOTHING RETURNING papayya.item.id INTO id;
-        IF id IS NOT NULL THEN
-            IF v_state = 'failed' THEN
-                INSERT INTO papayya.finding (item_id, run_id, check_name, severity, reason, fingerprint)
-                VALUES (id, p_run, 'refused', 'failed', p_refusal, substr(sha256(convert_to('refused', 'UTF8')), 1, 8));
-            END IF;
-            INSERT INTO papayya.intake (run_id, tenant_id, agent_id, source, count, keys, ordinals, keys_hash, at)
-            VALUES (p_run, p_tenant, p_agent, p_source, 1, ARRAY[p_key], ARRAY[v_ordinal],
-                    papayya.keys_hash(ARRAY[p_key], ARRAY[v_ordinal]), v_now);
-            RETURN;
-        END IF;
+        ON CONFLICT ON CONSTRAINT item_run_id_agent_id_tenant_id_key_ordinal_key DO NOTHING RETURNING papayya.item.id INTO id;
+        EXIT WHEN id IS NOT NULL;
+        -- somebody else took it just now; for the same input, it is the same item
+        SELECT i.id INTO id FROM papayya.item i
+        WHERE i.run_id = p_run AND i.agent_id = p_agent AND i.tenant_id = p_tenant AND i.key = p_key
+          AND i.ordinal = take_ordinal_v1.ordinal AND i.input_digest IS NOT DISTINCT FROM p_digest;
+        made := id IS NULL;
+        IF NOT made THEN RETURN; END IF;
     END LOOP;
+    IF v_state = 'failed' THEN
+        INSERT INTO papayya.finding (item_id, run_id, check_name, severity, reason, fingerprint)
+        VALUES (id, p_run, 'refused', 'failed', p_refusal, substr(sha256(convert_to('refused', 'UTF8')), 1, 8));
+    END IF;
+    INSERT INTO papayya.intake (run_id, tenant_id, agent_id, source, count, keys, ordinals, keys_hash, at)
+    VALUES (p_run, p_tenant, p_agent, p_source, 1, ARRAY[p_key], ARRAY[ordinal],
+            papayya.keys_hash(ARRAY[p_key], ARRAY[ordinal]), v_now);
 END $$;
 
 -- The steps that earlier dispatches left: [[label, args hash, ordinal, n, state, result text, result payload, attempts, error]].
@@ -264,7 +270,9 @@ BEGIN
         verdict := 'failed'; reason := i.deliveries || ' deliveries without an end'; RETURN;
     END IF;
 
-    left_nusd := papayya.budget_left_v1(i.run_id, i.agent_id);
+    IF EXISTS (SELECT FROM papayya.budget b WHERE b.run_id = i.run_id) THEN
+        left_nusd := papayya.budget_left_v1(i.run_id, i.agent_id);
+    END IF;
     IF fence IS NULL AND left_nusd <= 0 AND p_enforce THEN
         verdict := 'pause'; reason := 'budget: nothing is left';
         UPDATE papayya.item SET state = 'paused', reason = open_v1.reason, due_at = NULL, send_at = NULL WHERE id = p_item;
@@ -419,8 +427,10 @@ BEGIN
         SELECT d.ending, i.outcome, i.cost_nusd INTO verdict, outcome, cost_nusd FROM papayya.dispatch d WHERE d.id = p_fence;
         RETURN;
     END IF;
-    PERFORM papayya.outside_steps_v1(i, p_fence, p_cost_nusd, p_tokens, v_now);
-    PERFORM papayya.add_findings_v1(i, p_fence, p_findings);
+    IF p_cost_nusd > 0 OR p_tokens > 0 THEN
+        PERFORM papayya.outside_steps_v1(i, p_fence, p_cost_nusd, p_tokens, v_now);
+    END IF;
+    IF p_findings IS NOT NULL THEN PERFORM papayya.add_findings_v1(i, p_fence, p_findings); END IF;
     IF p_body IS NOT NULL THEN
         INSERT INTO papayya.payload (tenant_id, hash, codec, size, body) VALUES (i.tenant_id, p_hash, p_codec, p_size, p_body)
         ON CONFLICT DO NOTHING;
@@ -442,7 +452,6 @@ END $$;
 CREATE FUNCTION papayya.outside_steps_v1(i papayya.item, p_fence bigint, p_cost_nusd bigint, p_tokens bigint, p_now timestamptz)
     RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    IF p_cost_nusd = 0 AND p_tokens = 0 THEN RETURN; END IF;
     INSERT INTO papayya.step AS st (item_id, label, args_hash, ordinal, n, dispatch_id, kind, state, cost_nusd, tokens,
                                     started_at, finished_at)
     VALUES (i.id, '(outside steps)', '', 1, 0, p_fence, 'code', 'unstored', p_cost_nusd, p_tokens, p_now, p_now)
@@ -457,6 +466,16 @@ CREATE FUNCTION papayya.add_findings_v1(i papayya.item, p_fence bigint, p_findin
     SELECT i.id, i.run_id, p_fence, f.n, f."check", f.severity, f.reason, f.evidence, decode(f.fingerprint, 'hex')
     FROM json_to_recordset(p_findings) AS f ("check" text, severity papayya.severity, reason text, evidence json, n int,
                                              fingerprint text)
+    $$;
+
+-- What an ended item has cost, summed anew: its worker went on for a while after it was cancelled.
+CREATE FUNCTION papayya.sum_cost_v1(p_item bigint) RETURNS void
+    LANGUAGE sql AS $$
+    UPDATE papayya.item i SET cost_nusd = s.cost, tokens = s.tokens, steps = s.steps
+    FROM (SELECT coalesce(sum(st.cost_nusd), 0) AS cost, coalesce(sum(st.tokens), 0) AS tokens,
+                 count(*) FILTER (WHERE st.n > 0) AS steps
+          FROM papayya.step st WHERE st.item_id = p_item) AS s
+    WHERE i.id = p_item AND i.finished_at IS NOT NULL
     $$;
 
 -- End a dispatch without ending its item: released (back in the queue), waiting or paused.
@@ -479,10 +498,13 @@ BEGIN
         FROM papayya.dispatch WHERE id = p_fence;
         RETURN;
     END IF;
-    PERFORM papayya.outside_steps_v1(i, p_fence, p_cost_nusd, p_tokens, v_now);
-    PERFORM papayya.add_findings_v1(i, p_fence, p_findings);
+    IF p_cost_nusd > 0 OR p_tokens > 0 THEN
+        PERFORM papayya.outside_steps_v1(i, p_fence, p_cost_nusd, p_tokens, v_now);
+    END IF;
+    IF p_findings IS NOT NULL THEN PERFORM papayya.add_findings_v1(i, p_fence, p_findings); END IF;
     verdict := CASE WHEN i.state = 'cancelled' THEN 'cancelled' ELSE p_state::text END;
     until := CASE WHEN p_state = 'waiting' THEN v_now + make_interval(secs => p_delay) END;
+    IF i.state = 'cancelled' THEN PERFORM papayya.sum_cost_v1(p_item); END IF;
     UPDATE papayya.item SET state = p_state, reason = p_reason, deliveries = greatest(deliveries - 1, 0),
            due_at = until, send_at = NULL
     WHERE id = p_item AND state = 'running';

@@ -43,6 +43,8 @@ BEGIN
             PERFORM papayya.fail_v1(i.id, v_lost.id, 'poison', i.deliveries || ' deliveries without an end');
         ELSIF i.state = 'running' AND NOT EXISTS (SELECT FROM papayya.dispatch d WHERE d.item_id = i.id AND d.ended_at IS NULL) THEN
             UPDATE papayya.item SET state = 'queued', reason = 'its worker was lost', send_at = v_now WHERE id = i.id;
+        ELSIF i.state = 'cancelled' THEN
+            PERFORM papayya.sum_cost_v1(i.id);
         END IF;
         item_id := i.id; item_key := i.key; locked_by := v_lost.locked_by;
         SELECT r.name INTO run_name FROM papayya.run r WHERE r.id = i.run_id;

@@ -308,7 +308,7 @@ def _ending(
         "fence": fence,
         "state": state,
         "reason": reason,
-        "findings": rows.finding_doc(findings) if findings else "[]",
+        "findings": rows.finding_doc(findings) if findings else None,
         "cost_nusd": cost_nusd,
         "tokens": tokens,
     }
