@@ -22,7 +22,7 @@ UPDATE papayya.run SET sealed_at = coalesce(sealed_at, papayya.now()) WHERE id =
 -- name: capture
 -- A batch of items and their ledger rows.
 SELECT seq, item_id, item_key, item_ordinal, item_state, fresh
-FROM papayya.capture_v1(%(run)s, %(agent)s, %(source)s, %(doc)s::json, %(bodies)b::bytea[], NULL);
+FROM papayya.capture_v1(%(run)s, %(agent)s, %(source)s, %(doc)s::json, %(bodies)b::bytea[], NULL) ORDER BY seq;
 
 -- name: open
 -- A lease on one item, with its finished steps.
