@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from papayya_core.testing.clock import Clock
     from papayya_core.testing.databases import Databases
 
 URL_VARIABLE = "PAPAYYA_TEST_DATABASE_URL"
@@ -69,6 +70,15 @@ def papayya_database(
         monkeypatch.setenv("PAPAYYA_DATABASE_URL", dsn)
         with _fresh_runtime():
             yield dsn
+
+
+@pytest.fixture
+def papayya_clock(papayya_database: str) -> Iterator[Clock]:
+    """The clock of the test's database, to shift and to freeze; no test has to sleep."""
+    from papayya_core.testing.clock import Clock
+
+    with Clock(papayya_database) as clock:
+        yield clock
 
 
 @pytest.fixture
