@@ -17,7 +17,7 @@ Mutex = threading.Lock
 
 
 class Signal:
-    """Set once by somebody else, waited for by one. A bare lock costs less than an Event."""
+    """Set by somebody else, waited for by one. A bare lock costs less than an Event."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -25,7 +25,8 @@ class Signal:
 
     def set(self) -> None:
         """Let the waiter go on."""
-        self._lock.release()
+        if self._lock.locked():  # else it was set before, by one that was interrupted then
+            self._lock.release()
 
     def wait(self) -> None:
         """Return once it is set."""

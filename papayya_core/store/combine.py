@@ -12,6 +12,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from papayya_core.errors import StoreUnavailable
 from papayya_core.sync import Mutex, Signal
 
 if TYPE_CHECKING:
@@ -24,13 +25,14 @@ R = TypeVar("R")
 class _Waiter(Generic[T, R]):
     """A row on its way, and what came of it. ``batch``: this caller is to flush these."""
 
-    __slots__ = ("batch", "done", "error", "result", "row", "signal", "successor")
+    __slots__ = ("batch", "done", "error", "left", "result", "row", "signal", "successor")
 
     def __init__(self, row: T) -> None:
         self.row = row
         self.signal: Signal | None = None
         self.batch: list[_Waiter[T, R]] | None = None
         self.done = False
+        self.left = False
         self.successor: _Waiter[T, R] | None = None
         self.result: Any = None
         self.error: Exception | None = None
@@ -89,8 +91,10 @@ class Combiner(Generic[T, R]):
             _wake_next(me)
         except BaseException:
             with self._mutex:
+                me.left = True
                 if me in self._pending:
                     self._pending.remove(me)
+            _wake_next(me)
             if me.batch is not None:  # made the leader just now: the others rely on it
                 self._lead(me, me.batch)
             raise
@@ -101,7 +105,7 @@ class Combiner(Generic[T, R]):
             self._write(batch)
         finally:
             self._hand_over()
-            _wake([waiter for waiter in batch if waiter is not me])
+            self._wake(me, batch)
 
     def _hand_over(self) -> None:
         with self._mutex:
@@ -109,32 +113,34 @@ class Combiner(Generic[T, R]):
             if batch is None:
                 self._busy -= 1
                 return
-        heir = batch[0]
-        heir.batch = batch
+            heir = batch[0]
+            heir.batch = batch
         if heir.signal is not None:
             heir.signal.set()
+
+    def _wake(self, me: _Waiter[T, R], batch: list[_Waiter[T, R]]) -> None:
+        """Wake the first, who wakes the next: woken together they would fight for the interpreter."""
+        with self._mutex:
+            waiters = [waiter for waiter in batch if waiter is not me and not waiter.left]
+            for waiter, successor in pairwise(waiters):
+                waiter.successor = successor
+        if waiters and waiters[0].signal is not None:
+            waiters[0].signal.set()
 
     def _write(self, batch: list[_Waiter[T, R]]) -> None:
         """Flush a batch; if it is refused, row by row, so that a bad row fails alone."""
         try:
             results = self._flush([waiter.row for waiter in batch])
         except Exception as error:  # noqa: BLE001 - raised where the row came from
-            if len(batch) == 1:
-                batch[0].error = error
+            if len(batch) == 1 or isinstance(error, StoreUnavailable):
+                for waiter in batch:
+                    waiter.error = error
                 return
             for waiter in batch:
                 self._write([waiter])
             return
         for waiter, result in zip(batch, results, strict=True):
             waiter.result, waiter.done = result, True
-
-
-def _wake(waiters: list[_Waiter[T, R]]) -> None:
-    """Wake the first, who wakes the next: woken together they would fight for the interpreter."""
-    for waiter, successor in pairwise(waiters):
-        waiter.successor = successor
-    if waiters and waiters[0].signal is not None:
-        waiters[0].signal.set()
 
 
 def _wake_next(me: _Waiter[T, R]) -> None:
