@@ -155,9 +155,9 @@ class Execution:
         if self.agent.max_steps is not None and self._steps >= self.agent.max_steps:
             return ItemTimedOut(f"the item passed its {self.agent.max_steps} steps", "max_steps")
         if self._left is not None and (self._left <= 0 or max_cost_nusd > self._left):
-            reason = f"budget: ${rules.usd(max(self._left, 0))} is left"
+            reason = f"budget: ${rules.usd(max(self._left, 0)).normalize():f} is left"
             if max_cost_nusd:
-                reason += f", the step may cost ${rules.usd(max_cost_nusd)}"
+                reason += f", the step may cost ${rules.usd(max_cost_nusd).normalize():f}"
             if self.enforce:
                 return BudgetPaused(reason)
             self._left = None

@@ -6,11 +6,13 @@ wrong; neither stops anything else. Pluggy's own entry-point loader does stop, h
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, get_args
 
 import click
 import pluggy
@@ -18,7 +20,7 @@ import pluggy
 from papayya_core import defaults, hookspecs, rules
 from papayya_core.carriers import Carrier
 from papayya_core.checks import CheckContext, Identity
-from papayya_core.contract import Finding, Transition
+from papayya_core.contract import Finding, Severity, Transition
 from papayya_core.hookspecs import PROJECT
 from papayya_core.rules import RetryDecision
 
@@ -69,6 +71,9 @@ class Plugins:
             self._add(entry.name, _version(entry), module)
 
     def _add(self, name: str, version: str, plugin: object) -> None:
+        if self._manager.is_registered(plugin):
+            return
+        name = self._free(name)
         try:
             self._manager.register(plugin, name)
             hooks = tuple(sorted(h.name for h in self._manager.get_hookcallers(plugin) or ()))
@@ -79,6 +84,12 @@ class Plugins:
             self._off(name, version, f"malformed: {rules.describe_error(error)}")
         else:
             self.statuses.append(PluginStatus(name, version, True, None, hooks))
+
+    def _free(self, name: str) -> str:
+        """Tell plugins of one name apart: the second is ``name#2``."""
+        taken = {status.name for status in self.statuses}
+        numbered = (f"{name}#{n}" for n in itertools.count(2))
+        return next(one for one in itertools.chain([name], numbered) if one not in taken)
 
     def _off(self, name: str, version: str, why: str) -> None:
         self.statuses.append(PluginStatus(name, version, False, why, ()))
@@ -107,7 +118,7 @@ class Plugins:
 
     def classify_error(self, error: BaseException) -> str:
         """Ask whether an error can pass."""
-        return str(self._decide("classify_error", error=error) or "transient")
+        return str(self._decide("classify_error", _is_class, error=error) or "transient")
 
     def decide_retry(
         self, error: BaseException, attempts: int, limit: int, label: str
@@ -116,7 +127,7 @@ class Plugins:
         if self.classify_error(error) == "permanent":
             return RetryDecision(None, f"{type(error).__name__} is not worth another try")
         facts: dict[str, Any] = {"attempts": attempts, "limit": limit, "label": label}
-        found = self._decide("decide_retry", error=error, **facts)
+        found = self._decide("decide_retry", _is_decision, error=error, **facts)
         return found if found is not None else rules.default_retry(error, attempts, limit)
 
     def check(self, context: CheckContext) -> list[Finding]:
@@ -124,7 +135,7 @@ class Plugins:
         findings: list[Finding] = []
         for impl in self._manager.hook.check.get_hookimpls():
             try:
-                findings += _call(impl, {"context": context}) or ()
+                findings += map(_finding, _call(impl, {"context": context}) or ())
             except Exception as error:  # noqa: BLE001 - a broken check never changes an item
                 reason = f"{impl.plugin_name}: {rules.describe_error(error)}"
                 findings.append(Finding("check_error", "note", reason))
@@ -136,12 +147,19 @@ class Plugins:
 
     # -- how they are called --------------------------------------------------------------------
 
-    def _decide(self, name: str, **facts: Any) -> Any:
-        try:
-            return getattr(self._manager.hook, name)(**facts)
-        except Exception:
-            logger.exception("a plugin's %s failed; going on without its answer", name)
-            return None
+    def _decide(self, name: str, is_answer: Callable[[Any], bool], **facts: Any) -> Any:
+        """Return the first answer; an exception, or nonsense, counts as none."""
+        for impl in reversed(getattr(self._manager.hook, name).get_hookimpls()):
+            try:
+                found = _call(impl, facts)
+            except Exception:
+                logger.exception("plugin %s failed in %s; going on", impl.plugin_name, name)
+                continue
+            if found is not None and is_answer(found):
+                return found
+            if found is not None:
+                logger.error("plugin %s: %s cannot return %r", impl.plugin_name, name, found)
+        return None
 
     def _observe(self, name: str, **facts: Any) -> None:
         for impl in getattr(self._manager.hook, name).get_hookimpls():
@@ -170,6 +188,24 @@ class _Encoders:
 
 def _call(impl: pluggy.HookImpl, facts: dict[str, Any]) -> Any:
     return impl.function(**{name: facts[name] for name in (*impl.argnames, *impl.kwargnames)})
+
+
+def _is_class(answer: object) -> bool:
+    return answer in ("transient", "permanent")
+
+
+def _is_decision(answer: object) -> bool:
+    if not isinstance(answer, RetryDecision):
+        return False
+    delay: object = answer.delay
+    return delay is None or (isinstance(delay, int | float) and 0 <= delay < math.inf)
+
+
+def _finding(found: object) -> Finding:
+    if not isinstance(found, Finding) or found.severity not in get_args(Severity):
+        msg = f"a check returns findings, not {found!r}"
+        raise TypeError(msg)
+    return found
 
 
 def _refuse_faults(manager: pluggy.PluginManager, plugin: object, hooks: tuple[str, ...]) -> None:

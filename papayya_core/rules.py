@@ -165,12 +165,10 @@ def retry_after(error: BaseException) -> float | None:
 
 
 def default_retry(error: BaseException, attempts: int, limit: int) -> RetryDecision:
-    """Decide about the next try of a step that failed ``attempts`` times.
+    """Decide about the next try of a step that failed ``attempts`` times with what can pass.
 
     The delay is the provider's own Retry-After, else 1, 2, 4, … seconds, at most a minute.
     """
-    if is_permanent(error):
-        return RetryDecision(None, f"{type(error).__name__} is not worth another try")
     if attempts >= limit:
         return RetryDecision(None, f"{attempts} attempts failed")
     asked = retry_after(error)
