@@ -69,6 +69,11 @@ async def claim(fn: Callable[[], Awaitable[T]], give_back: Callable[[T], Awaitab
         raise
 
 
+async def aside(fn: Callable[[], object]) -> None:
+    """Run something slow without holding up the loop."""
+    await asyncio.to_thread(fn)
+
+
 async def call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call user code, and await what it returns if that is awaitable."""
     value = fn(*args, **kwargs)

@@ -93,6 +93,7 @@ class Captured(NamedTuple):
     ordinal: int
     state: ItemState
     fresh: bool
+    deliveries: int = 0
 
 
 class StepKey(NamedTuple):

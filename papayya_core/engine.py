@@ -61,6 +61,7 @@ class Engine:
         self.steps = Steps(store, plugins, settings)
         self._plugins = plugins
         self._settings = settings
+        self.max_deliveries = settings.max_deliveries
 
     def execution(
         self, run: Run, agent: Agent, tenant: str, captured: Captured, opened: Opened
@@ -100,7 +101,7 @@ class Engine:
             return self.stop(execution, execution.latch)
         if isinstance(error, Exception):
             return self.fail(execution, error)
-        sync.finish(lambda: self.release(execution, "queued", "interrupted"))
+        sync.finish(lambda: self.abandon(execution))
         raise error
 
     def stop(self, execution: Execution, signal: Signal) -> Ended:
@@ -174,7 +175,19 @@ class Engine:
         self._tell(execution, ended)
         return ended
 
-    def release(self, execution: Execution, state: str, reason: str, delay: float = 0.0) -> Ended:
+    def abandon(self, execution: Execution) -> Ended:
+        """Put an item back whose body is left in the middle; the audit lists the delivery."""
+        return self.release(execution, "queued", "interrupted", lost=True)
+
+    def release(
+        self,
+        execution: Execution,
+        state: str,
+        reason: str,
+        delay: float = 0.0,
+        *,
+        lost: bool = False,
+    ) -> Ended:
         """End a dispatch, not its item: queued, waiting or paused. Finished steps are kept."""
         verdict = self.store.release(
             execution.item_id,
@@ -185,6 +198,7 @@ class Engine:
             findings=execution.findings,
             cost_nusd=execution.cost_nusd,
             tokens=execution.tokens,
+            lost=lost,
         )
         ended = Ended(verdict, reason=reason, delay=delay, findings=list(execution.findings))
         self._tell(execution, ended)

@@ -60,6 +60,7 @@ class AsyncEngine:
         self.steps = AsyncSteps(store, plugins, settings)
         self._plugins = plugins
         self._settings = settings
+        self.max_deliveries = settings.max_deliveries
 
     def execution(
         self, run: Run, agent: Agent, tenant: str, captured: Captured, opened: Opened
@@ -99,7 +100,7 @@ class AsyncEngine:
             return await self.stop(execution, execution.latch)
         if isinstance(error, Exception):
             return await self.fail(execution, error)
-        await aio.finish(lambda: self.release(execution, "queued", "interrupted"))
+        await aio.finish(lambda: self.abandon(execution))
         raise error
 
     async def stop(self, execution: Execution, signal: Signal) -> Ended:
@@ -173,8 +174,18 @@ class AsyncEngine:
         self._tell(execution, ended)
         return ended
 
+    async def abandon(self, execution: Execution) -> Ended:
+        """Put an item back whose body is left in the middle; the audit lists the delivery."""
+        return await self.release(execution, "queued", "interrupted", lost=True)
+
     async def release(
-        self, execution: Execution, state: str, reason: str, delay: float = 0.0
+        self,
+        execution: Execution,
+        state: str,
+        reason: str,
+        delay: float = 0.0,
+        *,
+        lost: bool = False,
     ) -> Ended:
         """End a dispatch, not its item: queued, waiting or paused. Finished steps are kept."""
         verdict = await self.store.release(
@@ -186,6 +197,7 @@ class AsyncEngine:
             findings=execution.findings,
             cost_nusd=execution.cost_nusd,
             tokens=execution.tokens,
+            lost=lost,
         )
         ended = Ended(verdict, reason=reason, delay=delay, findings=list(execution.findings))
         self._tell(execution, ended)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +25,7 @@ logger = logging.getLogger("papayya.pump")
 EVERY = 5.0
 _LEASE = 20.0
 _BATCH = 500
+_GAP = 3 * EVERY
 
 
 class Swept(NamedTuple):
@@ -54,27 +56,44 @@ class Pump:
         self._plugins = plugins
         self._settings = settings
         self._owner = owner
+        self._seen: float | None = None  # the end of the last turn
+        self._calm_until = 0.0
 
     def turn(self) -> Turn:
         """Sweep, wake and send once; only the dead of this machine when another pump leads."""
         dead = owners.dead(name for (name,) in self._store.fetch("live_owners", {}))
         leading = self._lead()
         if not leading and not dead:
+            self._seen = time.time()
             return Turn(False, [], 0, 0)
-        swept = self._sweep(dead)
+        swept = self._sweep(dead, silent=leading and self._is_fair())
+        self._seen = time.time()
         if not leading:
             return Turn(False, swept, 0, 0)
         [[woken]] = self._store.fetch("wake", {"limit": _BATCH})
         return Turn(True, swept, woken, self._send())
+
+    def _is_fair(self) -> bool:
+        """Tell whether silent workers had their chance to renew.
+
+        After a time without Postgres (or a suspended machine) nobody had: they get one lease.
+        """
+        now = time.time()
+        if self._seen is not None and now - self._seen > max(
+            _GAP, self._settings.heartbeat_seconds
+        ):
+            self._calm_until = now + self._settings.lease_seconds
+        return now >= self._calm_until
 
     def _lead(self) -> bool:
         params = {"role": "pump", "owner": self._owner, "lease": _LEASE, "dead": []}
         [[leading]] = self._store.fetch("lead", params)
         return bool(leading)
 
-    def _sweep(self, dead: list[str]) -> list[Swept]:
+    def _sweep(self, dead: list[str], *, silent: bool) -> list[Swept]:
         params = {
             "dead": dead,
+            "silent": silent,
             "max_deliveries": self._settings.max_deliveries,
             "limit": _BATCH,
         }

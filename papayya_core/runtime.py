@@ -88,6 +88,7 @@ class Runtime:
             with self._lock:
                 if self._engine is None:
                     store = Store(self.dsn, self.settings, self.owner)
+                    store.revive = self._revive()
                     store.open_pool()
                     self._engine = Engine(store, self.plugins, self.settings)
         return self._engine
@@ -99,6 +100,7 @@ class Runtime:
         if engine is None:
             dsn = self.dsn if self._dsn else await asyncio.to_thread(lambda: self.dsn)
             store = AsyncStore(dsn, self.settings, self.owner)
+            store.revive = self._revive()
             engine = self._async.setdefault(loop, AsyncEngine(store, self.plugins, self.settings))
             if engine.store is store:
                 await store.open_pool()
@@ -106,6 +108,11 @@ class Runtime:
                 self._keepers.add(keeper)  # a loop keeps only weak references to its tasks
                 keeper.add_done_callback(self._keepers.discard)
         return engine
+
+    def _revive(self) -> Callable[[], object] | None:
+        """Return what starts the embedded server again; another's server is theirs to start."""
+        home = self.settings.home
+        return None if self.settings.database_url else lambda: embedded.ensure(home)
 
     def register(self, agent: Agent) -> AgentRef:
         """Make an agent known to Postgres, once per process."""
@@ -141,6 +148,7 @@ class Runtime:
         atexit.unregister(self.close)
         if self._engine is not None:
             self._engine.store.patience = 1.0
+            self._engine.store.revive = None
         while self._at_exit:
             with contextlib.suppress(Exception):
                 self._at_exit.pop()()

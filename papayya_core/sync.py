@@ -57,6 +57,11 @@ def claim(fn: Callable[[], T], give_back: Callable[[T], object]) -> T:
         raise
 
 
+def aside(fn: Callable[[], object]) -> None:
+    """Run something slow; other threads go on by themselves."""
+    fn()
+
+
 def call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call user code. Refuses what must be awaited before it is taken for a result."""
     value = fn(*args, **kwargs)

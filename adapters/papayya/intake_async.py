@@ -72,6 +72,7 @@ class AsyncIntake:
             )
         job = Job(captured.item_id, one.submission.tenant, captured.key, captured.ordinal)
         job.args, job.kwargs, job.unstored = one.args, one.kwargs, one.unstored
+        job.deliveries = captured.deliveries
         self.jobs[captured.item_id] = job
         return job
 

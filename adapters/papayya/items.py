@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _HELD = "held by "
 _POLL = 1.0
+_TURN = 0.1
+_SUSPECT = 2  # deliveries that died: once may be chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +49,25 @@ class Items:
         self._agent = agent
         self._ref = ref
         self._fn = fn
+        self._alone = threading.Lock()
+        self._suspect = max(1, min(_SUSPECT, engine.max_deliveries - 1))
 
     def attempt(self, job: Job) -> ItemResult | Later:
-        """Lease an item and run it."""
+        """Lease an item and run it.
+
+        Items with which workers died take turns, so that the one that kills does not take the
+        others with it again and again until all of them look like poison.
+        """
+        if job.deliveries < self._suspect:
+            return self._attempt(job)
+        if not self._alone.acquire(blocking=False):
+            return Later(_TURN, "workers died with it: it runs when no other such item does")
+        try:
+            return self._attempt(job)
+        finally:
+            self._alone.release()
+
+    def _attempt(self, job: Job) -> ItemResult | Later:
         opened = self._engine.store.open(
             job.item_id, self._ref, max_seconds=self._agent.max_seconds
         )
@@ -114,7 +133,12 @@ class Items:
         """Another dispatch is live. If its process is dead, there is no need to wait for the lease."""
         holder = (opened.reason or "").removeprefix(_HELD)
         if is_dead(holder):
-            params = {"dead": [holder], "max_deliveries": 2**31 - 1, "limit": 10_000}
+            params = {
+                "dead": [holder],
+                "silent": False,
+                "max_deliveries": 2**31 - 1,
+                "limit": 10_000,
+            }
             self._engine.store.fetch("sweep", params)
             return Later(0.0, "its worker was lost")
         return Later(min(_POLL, max(opened.delay, 0.05)), opened.reason or "another worker has it")

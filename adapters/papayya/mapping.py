@@ -50,10 +50,11 @@ class _Crew:
 
     def _work(self) -> None:
         while (job := self._ready.get()) is not None:
+            self.running[job.item_id] = (job, time.monotonic())  # before the look: finish() waits
             if self.stopping:
+                del self.running[job.item_id]
                 self.out.put((job, None))
                 continue
-            self.running[job.item_id] = (job, time.monotonic())
             try:
                 result: Any = self._items.attempt(job)
             except BaseException as error:  # noqa: BLE001 - the map's own thread raises it
@@ -198,7 +199,7 @@ class Mapping:
         """Put what is under way back into the queue, without waiting for it."""
         for job, _ in list(self._crew.running.values()):
             if job.execution is not None:
-                self._engine.release(job.execution, "queued", "interrupted")
+                self._engine.abandon(job.execution)
 
     def dismiss(self) -> None:
         self._crew.dismiss()

@@ -29,6 +29,7 @@ class Job:
     args: tuple[Any, ...] | None = None
     kwargs: dict[str, Any] | None = None
     copies: int = 1
+    deliveries: int = 0
     unstored: str | None = None
     execution: Execution | None = None
 

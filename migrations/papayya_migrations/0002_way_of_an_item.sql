@@ -100,7 +100,8 @@ CREATE FUNCTION papayya.keep_payloads_v1(p_tenants bigint[], p_hashes bytea[], p
 -- p_send_at: when the pump may send what is new (null: the caller runs it itself).
 CREATE FUNCTION papayya.capture_v1(
     p_run bigint, p_agent bigint, p_source text, p_doc json, p_bodies bytea[], p_send_at timestamptz)
-    RETURNS TABLE (seq int, item_id bigint, item_key text, item_ordinal int, item_state papayya.item_state, fresh boolean)
+    RETURNS TABLE (seq int, item_id bigint, item_key text, item_ordinal int, item_state papayya.item_state, fresh boolean,
+                   deliveries int)
     LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -169,7 +170,7 @@ BEGIN
                                          decode(v_row.g, 'hex'), v_row.p, v_state, v_row.r, p_source, p_send_at) AS t;
         END IF;
         seq := v_row.s; item_id := v_id; item_key := v_row.k; item_ordinal := v_ordinal;
-        SELECT i.state INTO item_state FROM papayya.item i WHERE i.id = v_id;
+        SELECT i.state, i.deliveries INTO item_state, deliveries FROM papayya.item i WHERE i.id = v_id;
         fresh := v_fresh;
         RETURN NEXT;
     END LOOP;
@@ -479,10 +480,11 @@ CREATE FUNCTION papayya.sum_cost_v1(p_item bigint) RETURNS void
     $$;
 
 -- End a dispatch without ending its item: released (back in the queue), waiting or paused.
--- None of these is held against the item's deliveries.
+-- None of these is held against the item's deliveries. p_lost: it was left in the middle of its body, so
+-- that what it had in flight may be paid once more; it is listed with the deliveries that were lost.
 CREATE FUNCTION papayya.release_v1(
     p_item bigint, p_fence bigint, p_state papayya.item_state, p_reason text, p_delay double precision,
-    p_findings json, p_cost_nusd bigint, p_tokens bigint, OUT verdict text, OUT until timestamptz)
+    p_findings json, p_cost_nusd bigint, p_tokens bigint, p_lost boolean DEFAULT false, OUT verdict text, OUT until timestamptz)
     LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := papayya.now();
@@ -490,7 +492,8 @@ DECLARE
 BEGIN
     SELECT * INTO i FROM papayya.item WHERE id = p_item FOR NO KEY UPDATE;
     UPDATE papayya.dispatch SET ended_at = v_now,
-           ending = CASE WHEN i.state = 'cancelled' THEN 'cancelled' WHEN p_state = 'queued' THEN 'released'
+           ending = CASE WHEN p_lost THEN 'lost' WHEN i.state = 'cancelled' THEN 'cancelled'
+                         WHEN p_state = 'queued' THEN 'released'
                          ELSE p_state::text END::papayya.ending
     WHERE id = p_fence AND ended_at IS NULL;
     IF NOT FOUND THEN

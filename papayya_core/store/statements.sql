@@ -21,7 +21,7 @@ UPDATE papayya.run SET sealed_at = coalesce(sealed_at, papayya.now()) WHERE id =
 
 -- name: capture
 -- A batch of items and their ledger rows.
-SELECT seq, item_id, item_key, item_ordinal, item_state, fresh
+SELECT seq, item_id, item_key, item_ordinal, item_state, fresh, deliveries
 FROM papayya.capture_v1(%(run)s, %(agent)s, %(source)s, %(doc)s::json, %(bodies)b::bytea[], NULL) ORDER BY seq;
 
 -- name: open
@@ -63,7 +63,7 @@ FROM papayya.close_v1(%(item)s, %(fence)s, %(state)s::papayya.item_state, %(reas
 -- The end of a dispatch, not of its item.
 SELECT verdict, until
 FROM papayya.release_v1(%(item)s, %(fence)s, %(state)s::papayya.item_state, %(reason)s, %(delay)s::float8,
-                        %(findings)s::json, %(cost_nusd)s, %(tokens)s);
+                        %(findings)s::json, %(cost_nusd)s, %(tokens)s, %(lost)s);
 
 -- name: load_payload
 -- One payload of an item's tenant.
@@ -125,7 +125,7 @@ SELECT papayya.lead_v1(%(role)s, %(owner)s, %(lease)s::float8, %(dead)s::text[])
 -- name: sweep
 -- Dispatches whose worker is gone.
 SELECT item_id, item_key, run_name, locked_by, item_state, reason
-FROM papayya.sweep_v1(%(dead)s::text[], %(max_deliveries)s::int, %(limit)s::int);
+FROM papayya.sweep_v1(%(dead)s::text[], %(max_deliveries)s::int, %(limit)s::int, %(silent)s);
 
 -- name: wake
 -- Waiting items that are due.

@@ -25,7 +25,7 @@ from papayya_core.store.combine import Combiner
 from papayya_core.store.sql import statements
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from papayya_core.contract import Agent, Body, Finding, StepRow, Submission
     from papayya_core.settings import Settings
@@ -48,6 +48,7 @@ class Store:
     def __init__(self, dsn: str, settings: Settings, owner: str) -> None:
         self._settings = settings
         self.patience = settings.db_patience
+        self.revive: Callable[[], object] | None = None  # starts a server that is ours to start
         self._owner = owner
         self._sql = statements()
         adapters = psycopg.adapt.AdaptersMap(psycopg.adapters)
@@ -95,10 +96,18 @@ class Store:
                     raise StoreUnavailable(_away(waited)) from error
                 if delay > 1:
                     logger.warning("Postgres is away (%s); trying again", _line(error))
+                self._try_to_revive()
             except psycopg.Error as error:
                 raise StoreError(_refused(name, error)) from error
             sync.sleep(delay)
             delay = min(2.0, delay * 2)
+
+    def _try_to_revive(self) -> None:
+        if self.revive is not None:
+            try:
+                sync.aside(self.revive)
+            except Exception as error:  # noqa: BLE001 - the next try will tell
+                logger.warning("the embedded Postgres does not start: %s", _line(error))
 
     def register_agent(self, agent: Agent) -> AgentRef:
         """Make the agent and its version known."""
@@ -267,10 +276,14 @@ class Store:
         findings: Sequence[Finding] = (),
         cost_nusd: int = 0,
         tokens: int = 0,
+        lost: bool = False,
     ) -> str:
-        """End a dispatch, not its item: queued, waiting (``delay`` seconds) or paused."""
+        """End a dispatch, not its item: queued, waiting (``delay`` seconds) or paused.
+
+        ``lost``: its body was left in the middle; what it had in flight may be paid once more.
+        """
         params = _ending(item_id, fence, state, reason, findings, cost_nusd, tokens)
-        [[verdict, _]] = self.fetch("release", params | {"delay": delay})
+        [[verdict, _]] = self.fetch("release", params | {"delay": delay, "lost": lost})
         return str(verdict)
 
     def load_payload(self, item_id: int, payload: bytes) -> str | None:

@@ -34,7 +34,7 @@ def test_once(world: World) -> None:
 
 
 def test_twice(world: World) -> None:
-    """A second Ctrl-C leaves without waiting for answers, and holds nothing either."""
+    """A second Ctrl-C leaves without waiting for answers; what they cost is listed as lost."""
     world.stand_in.faults({"kind": "slow", "params": {"seconds": 600}, "nth": 9})
     process = world.start("tag.py", ITEMS, 4)
     world.until_asked(9)
@@ -42,7 +42,24 @@ def test_twice(world: World) -> None:
     until(lambda: "Ctrl-C again" in process.complained, "it waits for what is under way")
     process.send(signal.SIGINT)
     check_left_resumable(world, process)
-    assert world.start("tag.py", ITEMS, 4).succeed().said.count("completed") == ITEMS
+    world.start("tag.py", ITEMS, 4).succeed()
+    books = world.compare(process)
+    assert books.audit.totals.done == ITEMS
+    assert books.extras
+
+
+def test_in_an_event_loop(world: World) -> None:
+    """Ctrl-C cancels the tasks of an event loop; the answers they waited for are listed as lost."""
+    world.stand_in.faults({"kind": "slow", "params": {"seconds": 600}, "nth": 9})
+    process = world.start("tag_async.py", ITEMS, 4)
+    world.until_asked(12)
+    process.send(signal.SIGINT)
+    assert process.wait() in INTERRUPTED
+    assert (world.value(LEASED), world.value(RUNNING)) == (0, 0)
+    world.start("tag_async.py", ITEMS, 4).succeed()
+    books = world.compare(process)
+    assert books.audit.totals.done == ITEMS
+    assert books.extras
 
 
 def test_in_the_loop(world: World) -> None:

@@ -85,7 +85,7 @@ class Contract:
             doc=json.dumps(doc),
             bodies=None,
         )
-        return sorted(found)
+        return sorted(row[:6] for row in found)
 
     def items(self, run: int, *keys: str) -> list[int]:
         """Submit items by key; return their ids."""
@@ -148,14 +148,15 @@ class Contract:
     def release(self, item: int, fence: int, state: str, **options: Any) -> str:
         """End a dispatch; return the verdict."""
         params: dict[str, Any] = {"reason": state, "delay": 0.0, "findings": "[]"}
-        params |= {"cost_nusd": 0, "tokens": 0}
+        params |= {"cost_nusd": 0, "tokens": 0, "lost": False}
         return str(
             self.call("release", item=item, fence=fence, state=state, **(params | options))[0]
         )
 
     def sweep(self, *dead: str, max_deliveries: int = 5) -> list[Any]:
         """End the dispatches of lost workers: id, key, run, owner, state, reason of each item."""
-        return self.many("sweep", dead=list(dead), max_deliveries=max_deliveries, limit=500)
+        params = {"dead": list(dead), "max_deliveries": max_deliveries, "limit": 500}
+        return self.many("sweep", silent=True, **params)
 
     def wake(self) -> int:
         """Queue what is due."""

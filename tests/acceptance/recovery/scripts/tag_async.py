@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 
 from papayya import agent, run
@@ -31,4 +32,5 @@ async def main(number: int, concurrency: int) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # some shells start jobs without it
     asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
