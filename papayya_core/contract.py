@@ -114,6 +114,7 @@ class Known(NamedTuple):
     result_hash: bytes | None
     attempts: int
     failure: str | None = None
+    parent_n: int | None = None
 
 
 class Opened(NamedTuple):

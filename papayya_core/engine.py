@@ -6,6 +6,7 @@ never knows on which carrier it is.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from papayya_core import codec, context, rules, sync
@@ -18,6 +19,8 @@ from papayya_core.errors import (
     OutputUnavailable,
     Paused,
     Signal,
+    StoreError,
+    StoreUnavailable,
     Throttled,
 )
 from papayya_core.execution import Execution
@@ -28,7 +31,7 @@ from papayya_core.store import rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from papayya_core.contract import Agent, Captured, Opened, Run
+    from papayya_core.contract import Agent, Captured, Closed, Opened, Run
     from papayya_core.plugins import Plugins
     from papayya_core.settings import Settings
     from papayya_core.store.store import Store
@@ -97,16 +100,22 @@ class Engine:
     def _end_raised(self, execution: Execution, error: BaseException) -> Ended:
         if isinstance(error, Signal):
             execution.trip(error)
-        if execution.latch is not None:
-            return self.stop(execution, execution.latch)
-        if isinstance(error, Exception):
+        ours = isinstance(error, (Exception, Signal, BaseExceptionGroup))
+        latch = execution.latch
+        if latch is not None:
+            ended = sync.finish(lambda: self.stop(execution, latch))
+            if ours:
+                return ended
+        elif isinstance(error, Exception):
             return self.fail(execution, error)
-        sync.finish(lambda: self.abandon(execution))
+        else:
+            sync.finish(lambda: self.abandon(execution))
         raise error
 
     def stop(self, execution: Execution, signal: Signal) -> Ended:
         """End a dispatch as a signal says: the item waits, is parked, cancelled or failed."""
         if isinstance(signal, LeaseLost):
+            execution.leave()
             return Ended("lost", reason=signal.reason, signal=signal)
         if isinstance(signal, Throttled):
             ended = self.release(execution, "waiting", signal.reason, signal.delay)
@@ -158,22 +167,36 @@ class Engine:
         body: Any = None,
     ) -> Ended:
         findings = [*execution.findings, *findings]
-        closed = sync.finish(
-            lambda: self.store.close(
-                execution.item_id,
-                execution.fence,
-                state,
-                reason=rules.storable(reason) if reason else None,
-                body=body,
-                findings=findings,
-                cost_nusd=execution.cost_nusd,
-                tokens=execution.tokens,
-            )
-        )
+        reason = rules.storable(reason) if reason else None
+        try:
+            closed = sync.finish(lambda: self._write_end(execution, state, reason, findings, body))
+        finally:
+            execution.leave()
         ended = Ended(closed.verdict, closed.outcome, None, closed.cost_nusd, reason)
         ended.findings = findings
         self._tell(execution, ended)
         return ended
+
+    def _write_end(
+        self,
+        execution: Execution,
+        state: str,
+        reason: str | None,
+        findings: list[Finding],
+        body: Any,
+    ) -> Closed:
+        """Close an item; if Postgres refuses what comes with it, close it without that."""
+        item, fence = execution.item_id, execution.fence
+        cost, tokens = execution.cost_nusd, execution.tokens
+        end = partial(self.store.close, item, fence, state, cost_nusd=cost, tokens=tokens)
+        try:
+            return end(reason=reason, body=body, findings=findings)
+        except StoreUnavailable:
+            raise
+        except StoreError as error:
+            what = f"the end of the item was refused: {rules.describe_error(error)}"
+            bare = Finding("unstored", "failed" if state == "failed" else "degraded", what)
+            return end(findings=[bare])
 
     def abandon(self, execution: Execution) -> Ended:
         """Put an item back whose body is left in the middle; the audit lists the delivery."""
@@ -189,6 +212,7 @@ class Engine:
         lost: bool = False,
     ) -> Ended:
         """End a dispatch, not its item: queued, waiting or paused. Finished steps are kept."""
+        execution.leave()
         verdict = self.store.release(
             execution.item_id,
             execution.fence,

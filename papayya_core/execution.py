@@ -33,6 +33,14 @@ if TYPE_CHECKING:
 _NAMESPACE = uuid.UUID("6ba7b812-9dad-11d1-80b4-00c04fd430c8")
 
 
+_live: set[int] = set()
+
+
+def live_fences() -> frozenset[int]:
+    """The fences under which this process is at work; any other of its own has leaked."""
+    return frozenset(_live)
+
+
 class Step:
     """A step while it runs: its key, its number and what it reported to have cost."""
 
@@ -89,6 +97,8 @@ class Execution:
         self.fence = opened.fence or 0  # 0: the item has ended, nothing more is written
         self.delivery = opened.delivery or 1
         self.began: datetime | None = opened.began
+        if self.fence:
+            _live.add(self.fence)
         self.enforce = enforce
         self.step_attempts = step_attempts
         self.known: dict[StepKey, Known] = {known.key: known for known in opened.known}
@@ -101,6 +111,11 @@ class Execution:
         self._deadline = time.monotonic() + agent.max_seconds if agent.max_seconds else None
         self._mutex = threading.Lock()
         self._asked: set[StepKey] = set()
+        self._nested: dict[int, list[Known]] = {}  # what an earlier dispatch left, by parent
+        for known in opened.known:
+            if known.parent_n is not None:
+                self._nested.setdefault(known.parent_n, []).append(known)
+        self._skipped: set[StepKey] = set()  # steps inside finished ones, which do not run again
         self._ran: list[StepKey] = []
         self._ordinals: dict[tuple[str, bytes], int] = {}
         self._inside: dict[int, list[StepKey]] = {}  # steps by the step they were begun in
@@ -113,6 +128,10 @@ class Execution:
         self.on_signal: Callable[[], None] | None = None  # turns a signal into an exception
         self._output: list[object] = []
         self.on_complete: Callable[[object], None] = self._output.append
+
+    def leave(self) -> None:
+        """The body's frame is left: nobody is at work under this fence any more."""
+        _live.discard(self.fence)
 
     @property
     def shown_key(self) -> str:
@@ -137,22 +156,24 @@ class Execution:
             self.latch = self.latch or signal
         return self.latch
 
+    def obey(self) -> None:
+        """Raise the signal that is latched, if there is one."""
+        if self.latch is not None:
+            raise self.latch.with_traceback(None)
+
     def gate(self, max_cost_nusd: int | None = None) -> None:
-        """Raise the signal that keeps the next step from starting, if there is one."""
-        if self.latch is None:
-            signal = self._limit(max_cost_nusd or 0)
-            if signal is None:
-                return
-            self.trip(signal)
-        assert self.latch is not None  # noqa: S101 - tripped above
-        raise self.latch.with_traceback(None)
+        """Raise the signal that keeps a step from running (again), if there is one."""
+        self.obey()
+        signal = self._limit(max_cost_nusd or 0)
+        if signal is not None:
+            raise self.trip(signal).with_traceback(None)
 
     def _limit(self, max_cost_nusd: int) -> Signal | None:
         if self.is_overdue():
             return ItemTimedOut(
                 f"the item passed its {self.agent.max_seconds} seconds", "max_seconds"
             )
-        if self.agent.max_steps is not None and self._steps >= self.agent.max_steps:
+        if self.agent.max_steps is not None and self._steps > self.agent.max_steps:
             return ItemTimedOut(f"the item passed its {self.agent.max_steps} steps", "max_steps")
         if self._left is not None and (self._left <= 0 or max_cost_nusd > self._left):
             reason = f"budget: ${rules.usd(max(self._left, 0)).normalize():f} is left"
@@ -183,16 +204,30 @@ class Execution:
         if parent is not None and (before := self._again.get((parent.n, *counted))):
             ordinal = before.pop(0)
         else:
-            ordinal = self._ordinals[counted] = self._ordinals.get(counted, 0) + 1
+            ordinal = self._ordinals.get(counted, 0) + 1
+            while StepKey(*counted, ordinal) in self._skipped:
+                ordinal += 1
+            self._ordinals[counted] = ordinal
         key = StepKey(*counted, ordinal)
         if parent is not None:
             self._inside.setdefault(parent.n, []).append(key)
         return key
 
+    def skip_inside(self, step: Step) -> None:
+        """A finished step is not run, so the steps inside it are not asked for: count them."""
+        with self._mutex:
+            inside = [step.n]
+            while inside:
+                for known in self._nested.pop(inside.pop(), ()):
+                    inside.append(known.n)
+                    self._skipped.add(known.key)
+                    self._asked.add(known.key)
+
     def again(self, step: Step) -> None:
         """Before a step is tried again: the steps inside it will be those of the try before."""
         with self._mutex:
             for key in self._inside.pop(step.n, ()):
+                self._labels[key.label] -= 1
                 ordinals = self._again.setdefault((step.n, key.label, key.args_hash), [])
                 insort(ordinals, key.ordinal)
 
@@ -201,7 +236,7 @@ class Execution:
         if row.parent_n is not None:
             payload = row.body.hash if row.body else None
             self.known[row.key] = Known(
-                row.key, row.n, row.state, row.result, payload, row.attempts
+                row.key, row.n, row.state, row.result, payload, row.attempts, None, row.parent_n
             )
 
     def row(self, step: Step, state: StepState) -> StepRow:
@@ -247,7 +282,9 @@ class Execution:
 
     def changed_steps(self) -> list[Finding]:
         """Say which labels ran again because their arguments changed."""
-        labels = rules.changed_labels(self.known.values(), frozenset(self._asked), self._ran)
+        with self._mutex:
+            known, asked = list(self.known.values()), frozenset(self._asked)
+        labels = rules.changed_labels(known, asked, list(self._ran))
         return [
             Finding("step_input_changed", "note", f"step {label!r} ran again with other arguments")
             for label in labels

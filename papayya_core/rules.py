@@ -176,10 +176,18 @@ def default_retry(error: BaseException, attempts: int, limit: int) -> RetryDecis
     return RetryDecision(delay, describe_error(error))
 
 
+def message_of(error: BaseException) -> str:
+    """Read an error's message; the user's own ``__str__`` may raise."""
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 - whatever it is, the item must end
+        return f"(its message cannot be read: {type(broken).__name__})"
+
+
 def describe_error(error: BaseException) -> str:
     """Put an error in one short line that Postgres accepts."""
     status = status_of(error)
-    text = " ".join(str(error).split())[:300] or "(no message)"
+    text = " ".join(message_of(error).split())[:300] or "(no message)"
     label = type(error).__name__ + (f" {status}" if status else "")
     line = f"{label}: {text}"
     return storable(line)
@@ -206,6 +214,6 @@ def as_evidence(error: BaseException) -> dict[str, Any]:
     """Keep of an error what helps to find it again: type, message, status."""
     return {
         "type": f"{type(error).__module__}.{type(error).__qualname__}",
-        "message": storable(str(error)[:2000]),
+        "message": storable(message_of(error)[:2000]),
         "status": status_of(error),
     }

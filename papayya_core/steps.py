@@ -31,17 +31,19 @@ class Steps:
 
         Raises what the step raised, or the signal that keeps it from starting.
         """
-        execution.gate(call.max_cost_nusd)
+        execution.obey()
         step, known = execution.begin(call, context.current_step())
         if known is not None and known.state == "completed":
             found, value = self._recall(execution, step, known)
             if found:
+                execution.skip_inside(step)
                 return value
         if not execution.fence:
             msg = (
                 f"item {execution.shown_key} has ended, and step {call.label!r} is none of its own"
             )
             raise ItemFailed(msg)
+        execution.gate(call.max_cost_nusd)
         if step.before == "started":
             reason = f"step {call.label!r} was under way when its worker was lost"
             execution.note("side_effect_repeated", reason, step.n)
@@ -79,8 +81,12 @@ class Steps:
                 sync.sleep(delay)
                 execution.gate(call.max_cost_nusd)
                 execution.again(step)
-            except Signal as signal:
-                execution.trip(signal)
+            except BaseException as error:
+                execution.add_cost(
+                    None, step.cost_nusd, step.tokens
+                )  # paid, and no row tells of it
+                if isinstance(error, Signal):
+                    execution.trip(error)
                 raise
             else:
                 break

@@ -218,11 +218,11 @@ BEGIN
             papayya.keys_hash(ARRAY[p_key], ARRAY[ordinal]), v_now);
 END $$;
 
--- The steps that earlier dispatches left: [[label, args hash, ordinal, n, state, result text, result payload, attempts, error]].
+-- The steps that earlier dispatches left: [[label, args hash, ordinal, n, state, result text, result payload, attempts, error, parent n]].
 CREATE FUNCTION papayya.known_steps_v1(p_item bigint) RETURNS json
     LANGUAGE sql STABLE AS $$
     SELECT json_agg(json_build_array(s.label, encode(s.args_hash, 'hex'), s.ordinal, s.n, s.state, s.result::text,
-                                     encode(s.result_hash, 'hex'), s.attempts, s.error) ORDER BY s.n)
+                                     encode(s.result_hash, 'hex'), s.attempts, s.error, s.parent_n) ORDER BY s.n)
     FROM papayya.step s WHERE s.item_id = p_item AND s.n > 0
     $$;
 

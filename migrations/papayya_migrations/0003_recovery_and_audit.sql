@@ -16,9 +16,10 @@ BEGIN
     RETURN v_count;
 END $$;
 
--- End the dispatches whose lease has expired (p_silent), or whose owner is known to be dead, and put their
--- items back: queued for the pump, or failed when they were delivered too often or took too long.
-CREATE FUNCTION papayya.sweep_v1(p_dead text[], p_max_deliveries int, p_limit int, p_silent boolean DEFAULT true)
+-- End the dispatches whose lease has expired (p_silent), whose owner is known to be dead, or that their own
+-- worker has given up (p_fences), and put their items back: queued for the pump, or failed when they were delivered too often or took too long.
+CREATE FUNCTION papayya.sweep_v1(p_dead text[], p_max_deliveries int, p_limit int, p_silent boolean DEFAULT true,
+                                 p_fences bigint[] DEFAULT NULL)
     RETURNS TABLE (item_id bigint, item_key text, run_name text, locked_by text, item_state papayya.item_state, reason text)
     LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -29,13 +30,13 @@ DECLARE
 BEGIN
     FOR v_lost IN
         SELECT d.id, d.item_id, d.locked_by, d.deadline FROM papayya.dispatch d
-        WHERE d.ended_at IS NULL AND ((p_silent AND d.locked_until < v_now) OR d.locked_by = ANY (p_dead))
+        WHERE d.ended_at IS NULL AND ((p_silent AND d.locked_until < v_now) OR d.locked_by = ANY (p_dead) OR d.id = ANY (p_fences))
         ORDER BY d.item_id LIMIT p_limit
     LOOP
         SELECT * INTO i FROM papayya.item WHERE id = v_lost.item_id FOR NO KEY UPDATE SKIP LOCKED;
         CONTINUE WHEN NOT FOUND;
         UPDATE papayya.dispatch d SET ended_at = v_now, ending = 'lost'
-        WHERE d.id = v_lost.id AND d.ended_at IS NULL AND ((p_silent AND d.locked_until < v_now) OR d.locked_by = ANY (p_dead));
+        WHERE d.id = v_lost.id AND d.ended_at IS NULL AND ((p_silent AND d.locked_until < v_now) OR d.locked_by = ANY (p_dead) OR d.id = ANY (p_fences));
         CONTINUE WHEN NOT FOUND;
         IF i.state = 'running' AND v_lost.deadline <= v_now THEN
             PERFORM papayya.fail_v1(i.id, v_lost.id, 'max_seconds', 'the item passed its max_seconds');

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from papayya_core import rules
@@ -133,14 +134,29 @@ def finding_doc(findings: Sequence[Finding]) -> str:
                 "check": f.check,
                 "severity": f.severity,
                 "reason": rules.storable(f.reason),
-                "evidence": f.evidence or None,
+                "evidence": _clean(f.evidence) or None,
                 "n": f.n,
                 "fingerprint": rules.fingerprint(f.check, f.reason).hex(),
             }
             for f in findings
         ],
-        default=str,
-    ).replace("\\u0000", "\\ufffd")
+        allow_nan=False,
+        default=lambda value: rules.storable(str(value)),
+    )
+
+
+def _clean(value: Any) -> Any:
+    """Replace what JSON in Postgres has no place for: NUL, lone surrogates, NaN."""
+    match value:
+        case str():
+            return rules.storable(value)
+        case float():
+            return value if isfinite(value) else str(value)
+        case dict():
+            return {rules.storable(str(key)): _clean(part) for key, part in value.items()}
+        case list() | tuple():
+            return [_clean(part) for part in value]
+    return value
 
 
 def known_steps(rows: list[list[Any]] | None) -> tuple[Known, ...]:
@@ -153,10 +169,21 @@ def known_steps(rows: list[list[Any]] | None) -> tuple[Known, ...]:
             text,
             bytes.fromhex(result_hash) if result_hash else None,
             attempts,
-            f"{error['type'].rpartition('.')[2]}: {error['message']}" if error else None,
+            _failure(error),
+            parent_n,
         )
-        for label, args, ordinal, n, state, text, result_hash, attempts, error in rows or ()
+        for label, args, ordinal, n, state, text, result_hash, attempts, error, parent_n in rows
+        or ()
     )
+
+
+def _failure(error: dict[str, Any] | None) -> str | None:
+    """Say what made a step fail, in the words of ``rules.describe_error``."""
+    if error is None:
+        return None
+    status = f" {error['status']}" if error.get("status") else ""
+    message = " ".join(error["message"].split())[:300] or "(no message)"
+    return f"{error['type'].rpartition('.')[2]}{status}: {message}"
 
 
 def findings_of(rows: list[list[Any]] | None) -> tuple[Finding, ...]:

@@ -97,10 +97,11 @@ def test_steps_inside_a_step_that_is_tried_again() -> None:
 
 
 def test_max_steps() -> None:
-    """The step after the last is not begun, and the item stays stopped."""
+    """The step after the last does not run, and the item stays stopped."""
     execution = make(max_steps=1)
-    execution.gate()
     execution.begin(call("a"), None)
+    execution.gate()
+    execution.begin(call("b"), None)
     for _ in range(2):
         with pytest.raises(ItemTimedOut, match="1 steps"):
             execution.gate()
@@ -224,3 +225,18 @@ def test_children() -> None:
     assert sorted(found) == list(range(1, 9))
     assert execution.child_ordinal("b", "k") == 1
     assert isinstance(Step(StepKey("a", b"", 1), 1, "task", None, None).began, float)
+
+
+def test_steps_inside_a_recalled_step_are_counted() -> None:
+    """A call after a recalled step is not taken for one inside it, which is not asked for."""
+    inner = StepKey("ask", b"", 1)
+    known = (
+        Known(StepKey("outer", b"", 1), 1, "completed", "1", None, 1),
+        Known(inner, 2, "completed", "2", None, 1, None, 1),
+    )
+    execution = make(*known)
+    outer, _ = execution.begin(call("outer"), None)
+    execution.skip_inside(outer)
+    after, found = execution.begin(call("ask"), None)
+    assert (after.key.ordinal, found) == (2, None)
+    assert not execution.changed_steps()
