@@ -96,6 +96,7 @@ class Pump:
             "silent": silent,
             "max_deliveries": self._settings.max_deliveries,
             "limit": _BATCH,
+            "fences": None,
         }
         return [Swept(*row) for row in self._store.fetch("sweep", params)]
 

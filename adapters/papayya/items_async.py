@@ -139,6 +139,7 @@ class AsyncItems:
                 "silent": False,
                 "max_deliveries": 2**31 - 1,
                 "limit": 10_000,
+                "fences": None,
             }
             await self._engine.store.fetch("sweep", params)
             return Later(0.0, "its worker was lost")

@@ -125,7 +125,11 @@ SELECT papayya.lead_v1(%(role)s, %(owner)s, %(lease)s::float8, %(dead)s::text[])
 -- name: sweep
 -- Dispatches whose worker is gone.
 SELECT item_id, item_key, run_name, locked_by, item_state, reason
-FROM papayya.sweep_v1(%(dead)s::text[], %(max_deliveries)s::int, %(limit)s::int, %(silent)s);
+FROM papayya.sweep_v1(%(dead)s::text[], %(max_deliveries)s::int, %(limit)s::int, %(silent)s, %(fences)s::bigint[]);
+
+-- name: own_fences
+-- The live dispatches of a worker that are not brand-new: what it has forgotten is lost.
+SELECT id FROM papayya.dispatch WHERE locked_by = %(owner)s AND ended_at IS NULL AND started_at < papayya.now() - interval '1 s';
 
 -- name: wake
 -- Waiting items that are due.

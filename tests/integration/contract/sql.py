@@ -153,9 +153,12 @@ class Contract:
             self.call("release", item=item, fence=fence, state=state, **(params | options))[0]
         )
 
-    def sweep(self, *dead: str, max_deliveries: int = 5) -> list[Any]:
+    def sweep(
+        self, *dead: str, max_deliveries: int = 5, fences: list[int] | None = None
+    ) -> list[Any]:
         """End the dispatches of lost workers: id, key, run, owner, state, reason of each item."""
         params = {"dead": list(dead), "max_deliveries": max_deliveries, "limit": 500}
+        params["fences"] = fences
         return self.many("sweep", silent=True, **params)
 
     def wake(self) -> int:

@@ -68,7 +68,7 @@ def test_open_verdicts(db: Contract, papayya_clock: Clock) -> None:
         "pause",
         "busy",
     ]
-    assert db.open(done).known == [["s", "", 1, 1, "completed", '"r"', None, 1, None]]
+    assert db.open(done).known == [["s", "", 1, 1, "completed", '"r"', None, 1, None, None]]
     assert db.open(busy).reason == "held by w1"
     wait = db.open(waiting)
     assert (wait.until - wait.clock).total_seconds() == pytest.approx(30, abs=5)
@@ -294,3 +294,15 @@ def test_constraints(db: Contract) -> None:
     for statement in CONSTRAINTS:
         with pytest.raises(psycopg.IntegrityError):
             db.rows(statement)
+
+
+def test_given_up(db: Contract) -> None:
+    """A sweep ends the dispatches that it is given as lost, whatever their lease."""
+    mine, other = db.items(db.start_run(), "a", "b")
+    fence = db.fence(mine)
+    db.fence(other)
+    assert [row[0] for row in db.sweep(fences=[fence])] == [mine]
+    assert (db.state(mine), db.state(other)) == ("queued", "running")
+    db.rows("UPDATE papayya.dispatch SET started_at = started_at - interval '2 s'")
+    [(left,)] = db.many("own_fences", owner="w1")
+    assert db.one("SELECT item_id FROM papayya.dispatch WHERE id = %s", left) == other
