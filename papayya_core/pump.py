@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from papayya_core import owner as owners
 from papayya_core.contract import Send
+from papayya_core.execution import live_fences
 
 if TYPE_CHECKING:
     from papayya_core.plugins import Plugins
@@ -58,20 +59,33 @@ class Pump:
         self._owner = owner
         self._seen: float | None = None  # the end of the last turn
         self._calm_until = 0.0
+        self._idle: set[int] = set()
 
     def turn(self) -> Turn:
         """Sweep, wake and send once; only the dead of this machine when another pump leads."""
         dead = owners.dead(name for (name,) in self._store.fetch("live_owners", {}))
+        leaked = self._leaked()
         leading = self._lead()
-        if not leading and not dead:
+        if not leading and not dead and not leaked:
             self._seen = time.time()
             return Turn(False, [], 0, 0)
-        swept = self._sweep(dead, silent=leading and self._is_fair())
+        swept = self._sweep(dead, leaked, silent=leading and self._is_fair())
         self._seen = time.time()
         if not leading:
             return Turn(False, swept, 0, 0)
         [[woken]] = self._store.fetch("wake", {"limit": _BATCH})
         return Turn(True, swept, woken, self._send())
+
+    def _leaked(self) -> list[int]:
+        """List own dispatches that nobody here is at work under: the heartbeat renews them in vain.
+
+        Two turns must agree, as the answer to an open may just be on its way.
+        """
+        rows = self._store.fetch("own_fences", {"owner": self._owner})
+        idle = {fence for (fence,) in rows} - live_fences()
+        leaked = idle & self._idle
+        self._idle = idle
+        return sorted(leaked)
 
     def _is_fair(self) -> bool:
         """Tell whether silent workers had their chance to renew.
@@ -90,13 +104,13 @@ class Pump:
         [[leading]] = self._store.fetch("lead", params)
         return bool(leading)
 
-    def _sweep(self, dead: list[str], *, silent: bool) -> list[Swept]:
+    def _sweep(self, dead: list[str], leaked: list[int], *, silent: bool) -> list[Swept]:
         params = {
             "dead": dead,
             "silent": silent,
             "max_deliveries": self._settings.max_deliveries,
             "limit": _BATCH,
-            "fences": None,
+            "fences": leaked,
         }
         return [Swept(*row) for row in self._store.fetch("sweep", params)]
 

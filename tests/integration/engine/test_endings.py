@@ -5,8 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from papayya import Finding, Throttled, agent, configure, hookimpl, run
+from papayya import Agent, Finding, Identity, Throttled, agent, configure, hookimpl, run
+from papayya.submissions import prepare
 from papayya_core.execution import live_fences
+from papayya_core.pump import Pump
+from papayya_core.runtime import runtime
+from papayya_core.testing.clock import Clock
 
 
 class Unreadable(Exception):
@@ -112,3 +116,19 @@ def test_the_last_step_may_be_tried_again(papayya_database: str) -> None:
 
     [result] = work.map([1])
     assert result.output == "ok"
+
+
+def test_a_dispatch_that_nobody_works_under_is_given_up(papayya_clock: Clock) -> None:
+    """A lease that its own process forgot goes back, although the heartbeat would renew it."""
+    here = runtime()
+    store = here.engine().store
+    ref = here.register(Agent("forgetful", "1"))
+    started = store.start_run("leak")
+    one = prepare((1,), {}, Identity(), None, 10_000).submission
+    captured, opened = store.enter(started.id, ref, one)
+    assert opened.verdict == "go"
+    papayya_clock.shift(5)
+    pump = Pump(store, here.plugins, here.settings, here.owner)
+    assert not pump.turn().swept
+    [swept] = pump.turn().swept
+    assert (swept.item_id, swept.state) == (captured.item_id, "queued")
