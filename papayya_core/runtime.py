@@ -66,6 +66,7 @@ class Runtime:
         self._async: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncEngine] = WeakKeyDictionary()
         self._keepers: set[asyncio.Task[None]] = set()
         self._refs: dict[Agent, AgentRef] = {}
+        self.capped: set[tuple[int, int]] = set()  # run and version whose budget is set
         self._heartbeat: Heartbeat | None = None
         self._pump: threading.Thread | None = None
         self._stop = threading.Event()

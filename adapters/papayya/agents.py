@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from papayya import amapping, calls, calls_async, mapping
+from papayya import amapping, calls, calls_async, mapping, runs
 from papayya.definitions import define
+from papayya.mapresults import AsyncMapResults, MapResults
 from papayya.submissions import Pick
+from papayya.unread import Reading
 from papayya_core import rules
-from papayya_core.contract import Agent, ItemResult
+from papayya_core.contract import Agent
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,7 +53,7 @@ class AgentFunction(Generic[P, R]):
         tenant: Callable[[Any], object] | str | None = None,
         item: Pick = None,
         concurrency: int = CONCURRENCY,
-    ) -> Iterator[ItemResult]:
+    ) -> MapResults:
         """Run the agent over items side by side; yield one ItemResult each, as they end.
 
         ``tenant``: the tenant of all of them, or a function of the item. ``item``: what names an
@@ -60,7 +62,8 @@ class AgentFunction(Generic[P, R]):
         """
         _check_map(concurrency, tenant)
         run = amapping.map_coroutines if self.is_async else mapping.map_items
-        return run(self, items, tenant, item, concurrency)
+        reading = Reading(self.definition.name, runs.named_run())
+        return MapResults(reading, run(self, items, tenant, item, concurrency, reading))
 
     def amap(
         self,
@@ -69,10 +72,12 @@ class AgentFunction(Generic[P, R]):
         tenant: Callable[[Any], object] | str | None = None,
         item: Pick = None,
         concurrency: int = CONCURRENCY,
-    ) -> AsyncIterator[ItemResult]:
+    ) -> AsyncMapResults:
         """Do what ``map`` does, in the running event loop."""
         _check_map(concurrency, tenant)
-        return amapping.amap_items(self, items, tenant, item, concurrency)
+        reading = Reading(self.definition.name, runs.named_run())
+        results = amapping.amap_items(self, items, tenant, item, concurrency, reading)
+        return AsyncMapResults(reading, results)
 
 
 def _check_map(concurrency: int, tenant: object) -> None:

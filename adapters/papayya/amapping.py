@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sized
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Coroutine,
+    Generator,
+    Iterable,
+    Sized,
+)
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +21,14 @@ from papayya import items as threaded
 from papayya import limits, off, runs
 from papayya.intake_async import AsyncIntake
 from papayya.items_async import AsyncItems, Later
-from papayya.mapping import AHEAD, CHUNK, run_of_map, say_parked
+from papayya.mapping import AHEAD, CHUNK, run_of_map, say_parked, say_stopped
 from papayya.submissions import Job, Pick
 from papayya_core.contract import ItemResult
 from papayya_core.runtime import runtime
 
 if TYPE_CHECKING:
     from papayya.agents import AgentFunction
+    from papayya.unread import Reading
 
 
 class _Tasks:
@@ -28,6 +38,7 @@ class _Tasks:
         self._attempt = attempt
         self._slots = asyncio.Semaphore(concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
+        self.exhausted = False  # the input, not the tasks
         self.out: asyncio.Queue[tuple[Job, Any]] = asyncio.Queue(maxsize=concurrency * 4)
 
     def add(self, job: Job) -> None:
@@ -68,17 +79,19 @@ async def amap_items(
     tenant: Any,
     item: Pick,
     concurrency: int,
-) -> AsyncIterator[ItemResult]:
+    reading: Reading,
+) -> AsyncGenerator[ItemResult, None]:
     """Run the agent over items in tasks; see AgentFunction.amap."""
     here = runtime()
     if here.settings.mode == "off":
         async with aclosing(off.amap_items(agent, items, tenant, item, concurrency)) as results:
             async for result in results:
                 yield result
+        reading.end()
         return
     definition = agent.definition
     engine = await here.async_engine()
-    run, own = await asyncio.to_thread(run_of_map, here, definition.name)
+    run, own = await asyncio.to_thread(run_of_map, here, definition.name, reading)
     ref = here.register(definition)
     runs.cap(here, run, definition)
     here.start_pump()
@@ -95,10 +108,14 @@ async def amap_items(
             if result.state in ("paused", "queued"):
                 parked.append(result)
             yield result
-        if own:
+        if reading.end() and own:
             await engine.store.seal_run(run.id)
-    finally:
+    except BaseException:
         await tasks.cancel()
+        if intake.jobs or not tasks.exhausted:
+            say_stopped(run)
+        raise
+    finally:
         say_parked(parked, run)
 
 
@@ -108,17 +125,18 @@ async def _results(
     source = aiter(items) if isinstance(items, AsyncIterable) else _aiter(items)
     whole = isinstance(items, Sized)
     size = CHUNK if whole else concurrency * AHEAD
-    exhausted = False
-    while not exhausted or intake.jobs:
-        if not exhausted and (whole or tasks.waiting() < concurrency * AHEAD):
-            chunk = [value async for value in _take(source, size)]
-            exhausted = len(chunk) < size
+    while not tasks.exhausted or intake.jobs:
+        if not tasks.exhausted and (whole or tasks.waiting() < concurrency * AHEAD):
+            chunk, fault = await _read(source, size)
+            tasks.exhausted = fault is None and len(chunk) < size
             jobs, ended = await intake.take(chunk) if chunk else ([], [])
             for job in jobs:
                 tasks.add(job)
             found = await engine.results(ended) if ended else {}
             for item_id in ended:
                 yield found[item_id]
+            if fault is not None:
+                raise fault
             continue
         job, result = await tasks.out.get()
         if isinstance(result, BaseException):
@@ -133,38 +151,63 @@ async def _aiter(items: Iterable[Any]) -> AsyncIterator[Any]:
         yield value
 
 
-async def _take(source: AsyncIterator[Any], size: int) -> AsyncIterator[Any]:
-    for _ in range(size):
-        try:
-            yield await anext(source)
-        except StopAsyncIteration:
-            return
+async def _read(source: AsyncIterator[Any], size: int) -> tuple[list[Any], Exception | None]:
+    """Take up to ``size`` inputs; when the source raises, what came before that, and its error."""
+    chunk: list[Any] = []
+    try:
+        while len(chunk) < size:
+            chunk.append(await anext(source))
+    except StopAsyncIteration:
+        return chunk, None
+    except Exception as fault:  # noqa: BLE001 - the source is the user's; raised after the capture
+        return chunk, fault
+    return chunk, None
 
 
 def map_coroutines(
-    agent: AgentFunction[Any, Any], items: Iterable[Any], tenant: Any, item: Pick, concurrency: int
-) -> Iterator[ItemResult]:
+    agent: AgentFunction[Any, Any],
+    items: Iterable[Any],
+    tenant: Any,
+    item: Pick,
+    concurrency: int,
+    reading: Reading,
+) -> Generator[ItemResult, None, None]:
     """Run ``amap`` of an async agent on a loop in a thread of its own, for a caller without one."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="papayya-loop", daemon=True)
     thread.start()
-    results = amap_items(agent, items, tenant, item, concurrency)
+    results = amap_items(agent, items, tenant, item, concurrency, reading)
+    steps: list[asyncio.Task[Any] | None] = [None]
 
-    def wait(coroutine: Any) -> Any:
+    async def step() -> ItemResult | None:
+        steps[0] = asyncio.current_task()
+        return await anext(results, None)
+
+    def wait(coroutine: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
     try:
-        while True:
-            try:
-                yield wait(anext(results))
-            except StopAsyncIteration:
-                return
+        while (result := wait(step())) is not None:
+            yield result
     finally:
-        wait(results.aclose())  # type: ignore[attr-defined]
-        wait(_end_tasks())
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+        try:
+            wait(_end(results, steps))
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+
+async def _end(results: AsyncGenerator[Any, Any], steps: list[asyncio.Task[Any] | None]) -> None:
+    """End a map that may be in the middle of a step, then whatever else its loop runs."""
+    try:
+        if steps[0] is not None and not steps[0].done():
+            steps[0].cancel()
+            await asyncio.wait([steps[0]])
+        with contextlib.suppress(asyncio.CancelledError):
+            await results.aclose()
+    finally:
+        await _end_tasks()
 
 
 async def _end_tasks() -> None:

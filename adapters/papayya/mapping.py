@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Generator, Iterable, Iterator, Sized
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from papayya_core.runtime import Runtime, runtime
 
 if TYPE_CHECKING:
     from papayya.agents import AgentFunction
+    from papayya.unread import Reading
 
 CHUNK = 1000
 AHEAD = (
@@ -53,7 +55,7 @@ class _Crew:
             self.running[job.item_id] = (job, time.monotonic())  # before the look: finish() waits
             if self.stopping:
                 del self.running[job.item_id]
-                self.out.put((job, None))
+                self._give(job, None)
                 continue
             try:
                 result: Any = self._items.attempt(job)
@@ -61,7 +63,18 @@ class _Crew:
                 result = error
             if self.running.pop(job.item_id, None) is None:
                 return  # given up on meanwhile; another thread works in its place
-            self.out.put((job, result))
+            self._give(job, result)
+
+    def _give(self, job: Job, result: Any) -> None:
+        """Hand a result over; once the map is stopping, only if there is room."""
+        while True:
+            try:
+                self.out.put((job, result), block=not self.stopping, timeout=_TICK)
+            except queue.Full:
+                if self.stopping:
+                    return
+            else:
+                return
 
     def add(self, job: Job) -> None:
         self._ready.put(job)
@@ -103,6 +116,9 @@ class _Crew:
         """Let the threads go."""
         for _ in range(self.out.maxsize):
             self._ready.put(None)
+        for _, _, job in self._later:
+            loops.let_go(job.item_id)
+        self._later.clear()
 
 
 class Mapping:
@@ -127,19 +143,23 @@ class Mapping:
         self._items = Items(self._engine, run, definition, ref, agent.fn)
         self._crew = _Crew(self._items, concurrency)
         self._ahead = concurrency * AHEAD
+        self._exhausted = False
+        self._finishing = False
         self.parked: list[ItemResult] = []
 
     def results(self, items: Iterable[Any]) -> Iterator[ItemResult]:
         """Yield what comes of each input; return when all of them have ended or are parked."""
         source, whole = iter(items), isinstance(items, Sized)
-        exhausted = False
+        size = CHUNK if whole else self._ahead
         while True:
-            while not exhausted and (whole or self._crew.ready() < self._ahead):
-                chunk = list(itertools.islice(source, CHUNK if whole else self._ahead))
-                exhausted = len(chunk) < (CHUNK if whole else self._ahead)
+            while not self._exhausted and (whole or self._crew.ready() < self._ahead):
+                chunk, fault = _read(source, size)
+                self._exhausted = fault is None and len(chunk) < size
                 yield from self._submit(chunk)
+                if fault is not None:
+                    raise fault
             if not self._intake.jobs:
-                if exhausted:
+                if self._exhausted:
                     return
                 continue
             yield from self._next()
@@ -176,40 +196,71 @@ class Mapping:
         """End the items whose threads are stuck past max_seconds; new threads take their place."""
         for job in self._crew.overdue(self._agent.max_seconds):
             self._crew.hire()
-            if job.execution is not None:
-                reason = f"the item passed its {self._agent.max_seconds} seconds"
-                self._engine.stop(job.execution, ItemTimedOut(reason, "max_seconds"))
+            self._time_out(job)
             yield from self._done(job, self._engine.results([job.item_id])[job.item_id])
+
+    def _time_out(self, job: Job) -> None:
+        if job.execution is not None:
+            reason = f"the item passed its {self._agent.max_seconds} seconds"
+            self._engine.stop(job.execution, ItemTimedOut(reason, "max_seconds"))
 
     def finish(self) -> None:
         """Start nothing more, and wait for what is under way: it is being paid for."""
         self._crew.stop()
-        deadline = self._agent.max_seconds
         while self._crew.running or not self._crew.out.empty():
             try:
-                self._crew.out.get(timeout=_TICK)
+                job, result = self._crew.out.get(timeout=_TICK)
             except queue.Empty:
-                self._crew.overdue(deadline)
-
-    def is_busy(self) -> bool:
-        """Tell whether items are under way."""
-        return bool(self._crew.running)
+                for job in self._crew.overdue(self._agent.max_seconds):
+                    self._time_out(job)
+                    self._intake.jobs.pop(job.item_id, None)
+            else:
+                if isinstance(result, ItemResult):
+                    list(self._done(job, result))
 
     def abandon(self) -> None:
         """Put what is under way back into the queue, without waiting for it."""
         for job, _ in list(self._crew.running.values()):
             if job.execution is not None:
-                self._engine.abandon(job.execution)
+                with contextlib.suppress(Exception):  # the next one may still go back
+                    self._engine.abandon(job.execution)
+
+    def interrupt(self, *, by_hand: bool = False) -> None:
+        """End what is under way; Ctrl-C meanwhile leaves it to the next start. Once per map."""
+        if self._finishing:
+            return
+        self._finishing = True
+        if self._crew.running:
+            again = "; Ctrl-C again to leave them" if by_hand else ""
+            say(f"finishing the items under way{again}")
+        try:
+            self.finish()
+        except KeyboardInterrupt:
+            self.abandon()
+            raise
+        finally:
+            if self._intake.jobs or not self._exhausted:
+                say_stopped(self._run)
 
     def dismiss(self) -> None:
         self._crew.dismiss()
 
 
-def run_of_map(here: Runtime, agent: str) -> tuple[Run, bool]:
+def _read(source: Iterator[Any], size: int) -> tuple[list[Any], Exception | None]:
+    """Take up to ``size`` inputs; when the source raises, what came before that, and its error."""
+    chunk: list[Any] = []
+    try:
+        for value in itertools.islice(source, size):
+            chunk.append(value)  # noqa: PERF402 - what came before an exception is kept
+    except Exception as fault:  # noqa: BLE001 - the source is the user's; raised after the capture
+        return chunk, fault
+    return chunk, None
+
+
+def run_of_map(here: Runtime, agent: str, reading: Reading) -> tuple[Run, bool]:
     """Return the run a map belongs to, and whether it is the map's own to seal."""
-    named = runs.named_run()
-    if named is not None:
-        return named, False
+    if reading.run is not None:
+        return reading.run, False
     given = here.settings.run_id
     run = here.engine().store.start_run(
         given or runs.new_name(agent),
@@ -217,49 +268,56 @@ def run_of_map(here: Runtime, agent: str) -> tuple[Run, bool]:
         carrier=runs.CARRIER,
         explicit=False,
     )
+    reading.join(run)
     runs.say_resume(run)
     return run, True
 
 
 def map_items(
-    agent: AgentFunction[Any, Any], items: Iterable[Any], tenant: Any, item: Pick, concurrency: int
-) -> Iterator[ItemResult]:
+    agent: AgentFunction[Any, Any],
+    items: Iterable[Any],
+    tenant: Any,
+    item: Pick,
+    concurrency: int,
+    reading: Reading,
+) -> Generator[ItemResult, None, None]:
     """Run the agent over items in threads; see AgentFunction.map."""
     here = runtime()
     if here.settings.mode == "off":
         yield from off.map_items(agent, items, tenant, item, concurrency)
+        reading.end()
         return
-    run, own = run_of_map(here, agent.definition.name)
-    mapping = Mapping(here, agent, run, tenant, item, concurrency)
+    run, own = run_of_map(here, agent.definition.name, reading)
     here.start_pump()
+    mapping = Mapping(here, agent, run, tenant, item, concurrency)
+    forget = here.at_exit(mapping.interrupt)  # the loop may outlive the code that reads it
     try:
         yield from mapping.results(items)
-        if own:
+        if reading.end() and own:
             here.engine().store.seal_run(run.id)
-    except (KeyboardInterrupt, GeneratorExit):  # the second: Ctrl-C or break in the caller's loop
-        _interrupted(mapping, run)
+    except BaseException as error:  # GeneratorExit: the caller's loop was left
+        mapping.interrupt(by_hand=isinstance(error, KeyboardInterrupt))
         raise
     finally:
+        forget()
         mapping.dismiss()
         say_parked(mapping.parked, run)
 
 
-def _interrupted(mapping: Mapping, run: Run) -> None:
-    """End what is under way, it is being paid for; (another) Ctrl-C leaves it to the next start."""
-    if mapping.is_busy():
-        say("finishing the items under way; Ctrl-C again to leave them")
-    try:
-        mapping.finish()
-    except KeyboardInterrupt:
-        mapping.abandon()
-        say(f"stopped; nothing is lost. Go on with PAPAYYA_RUN_ID={run.name}")
-        raise
+def say_stopped(run: Run) -> None:
+    """Tell, on stderr, that something was left for the next start."""
     say(f"stopped; nothing is lost. Go on with PAPAYYA_RUN_ID={run.name}")
 
 
 def say_parked(parked: list[ItemResult], run: Run) -> None:
     """Tell, on stderr, what is parked and how it goes on."""
-    if parked:
-        reason = parked[0].reason or "by hand"
-        count = "1 item is" if len(parked) == 1 else f"{len(parked)} items are"
-        say(f"{count} parked ({reason}); go on with PAPAYYA_RUN_ID={run.name}")
+    if not parked:
+        return
+    reason = parked[0].reason or "by hand"
+    count = "1 item is" if len(parked) == 1 else f"{len(parked)} items are"
+    first = ""
+    if any((one.reason or "").startswith("budget:") for one in parked):
+        first = "raise budget_usd, then "
+    elif any(one.state == "paused" for one in parked):
+        first = f"`papayya retry {run.name}`, then "
+    say(f"{count} parked ({reason}); {first}go on with PAPAYYA_RUN_ID={run.name}")

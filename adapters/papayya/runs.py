@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Self
 
+from papayya import unread
 from papayya.say import say
 from papayya.submissions import Occurrences
 from papayya_core import context, rules
@@ -28,15 +29,16 @@ def new_name(label: str) -> str:
 
 def say_resume(run: Run) -> None:
     """Tell, on stderr, which run this is and how to go on with it."""
-    verb = "resumes" if run.existed else "is"
-    say(f"run {run.name} {verb} this; PAPAYYA_RUN_ID={run.name} goes on with it")
+    verb = " resumes" if run.existed else ""
+    say(f"run {run.name}{verb}; to go on with it: PAPAYYA_RUN_ID={run.name}")
 
 
 class NamedRun:
     """``with run("nightly", tenant="acme") as nightly:`` groups calls and maps under one run.
 
     ``name`` is what kind of run it is; each start makes a new one with an id of its own, printed,
-    unless ``run_id`` names one to go on with. Leaving the block without an exception seals it.
+    unless ``run_id`` names one to go on with. Leaving the block without an exception seals it, if
+    each of its maps was read to its end.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class NamedRun:
         )
         self._id = run_id
         self._before: Run | None = None
+        self._unread: frozenset[unread.Reading] = frozenset()
         self.run: Run | None = None
 
     @property
@@ -90,6 +93,7 @@ class NamedRun:
         )
         if not given:
             say_resume(self.run)
+        self._unread = unread.of(self.run.id)
         self._before = _ACTIVE.get()
         _ACTIVE.set(self.run)
         return self
@@ -103,8 +107,15 @@ class NamedRun:
         if self.run is None:
             return
         _ACTIVE.set(self._before)
-        if kind is None:
+        if kind is not None:
+            return
+        if unread.of(self.run.id) <= self._unread:
             runtime().engine().store.seal_run(self.run.id)
+        else:
+            say(
+                f"run {self.run.name} is not sealed: a map was not read to its end; to go on with "
+                f"it: PAPAYYA_RUN_ID={self.run.name}"
+            )
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -136,7 +147,13 @@ class _Ambient:
                 started = store.start_run(name, label=agent, carrier=CARRIER, explicit=False)
                 self._runs[agent] = started
                 say_resume(started)
-                self.owner.at_exit(lambda: store.seal_run(started.id))
+                before = unread.of(started.id)
+
+                def seal() -> None:
+                    if unread.of(started.id) <= before:
+                        store.seal_run(started.id)
+
+                self.owner.at_exit(seal)
             return self._runs[agent]
 
 
@@ -160,15 +177,12 @@ def named_run() -> Run | None:
     return execution.run if execution is not None else _ACTIVE.get()
 
 
-_capped: set[tuple[int, int, int]] = set()
-
-
 def cap(here: Runtime, run: Run, agent: Agent) -> None:
     """Put the agent's budget on its part of a run, once per process."""
     if agent.budget_nusd is None:
         return
     ref = here.register(agent)
-    mark = (id(here), run.id, ref.version_id)
-    if mark not in _capped:
+    mark = (run.id, ref.version_id)
+    if mark not in here.capped:
         here.engine().store.set_budget(run.id, ref.agent_id, agent.budget_nusd)
-        _capped.add(mark)
+        here.capped.add(mark)

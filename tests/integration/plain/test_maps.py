@@ -75,7 +75,7 @@ def test_a_stream_is_read_as_it_is_needed(script: Script) -> None:
     results = half.map(endless(), concurrency=2)
     for _ in range(10):
         next(results)
-    results.close()  # type: ignore[attr-defined]
+    results.close()
     assert len(read) < 40
     assert script.one("SELECT sealed_at FROM papayya.run") is None
     assert "running" not in script.states().values()
@@ -280,14 +280,14 @@ def test_a_consumer_that_leaves(script: Script) -> None:
     """A loop over results that is left early lets what is under way end; nothing stays running."""
     asked = half.map(list(range(14, 40)), concurrency=2)
     next(asked)
-    asked.close()  # type: ignore[attr-defined]
+    asked.close()
     states = set(script.states().values())
     assert states <= {"completed", "queued"}
 
     async def leave() -> None:
         results = ahalf.amap(list(range(14, 40)), concurrency=2)
         await anext(results)
-        await results.aclose()  # type: ignore[attr-defined]
+        await results.aclose()
 
     asyncio.run(leave())
     assert set(script.states().values()) <= {"completed", "queued"}
