@@ -8,11 +8,9 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
     RuleBasedStateMachine,
     initialize,
     invariant,
-    multiple,
     rule,
     run_state_machine_as_test,
 )
@@ -22,6 +20,15 @@ from tests.integration.contract.sql import Contract, finding
 
 Fence = tuple[int, int]  # item, fence
 WORKERS = ("w1", "w2")
+ACTIONS = (
+    *("open", "checkpoint", "close", "world") * 3,
+    *("capture", "release", "release", "by hand", "by hand"),
+)
+EVENTS = (
+    *("lost", "lost", "time", "death", "pump") * 2,
+    *("heartbeats", "rich", "rich", "sweep"),
+    *("drain", "drain", "poor", "cancel the run"),
+)
 CLEAR = (
     "TRUNCATE papayya.item, papayya.dispatch, papayya.step, papayya.finding, papayya.intake,"
     " papayya.budget, papayya.budget_spend, papayya.run CASCADE"
@@ -48,40 +55,72 @@ VIOLATIONS = {
 
 
 class Machine(RuleBasedStateMachine):
-    """Two workers, three keys and a clock; everything goes through the contract's functions."""
+    """Two workers, three keys and a clock; everything goes through the contract's functions.
+
+    One rule draws what happens, so that no example is without opens or closes.
+    """
 
     db: Contract
     clock: Clock
-
-    items = Bundle("items")
-    fences = Bundle("fences")
 
     def __init__(self) -> None:
         super().__init__()
         self.db.rows(CLEAR)
         self.clock.restore()
-        self.run = self.db.start_run(budget=500)
         self.finished: dict[Any, Any] = {}
+        self.fences: list[Fence] = []
         self.attempts = 0
 
-    @initialize(target=items)
-    def begin(self) -> int:
-        return int(self.db.items(self.run, "a")[0])
+    @initialize(budgeted=st.booleans())
+    def begin(self, budgeted: bool) -> None:
+        self.budgeted = budgeted
+        self.run = self.db.start_run(budget=1000 if budgeted else None)
+        self.items = self.db.items(self.run, "a", "b")
 
-    @rule(
-        target=items,
-        keys=st.lists(st.sampled_from("abc"), min_size=1, max_size=4),
-        digest=st.sampled_from(["00", "01"]),
-    )
-    def capture(self, keys: list[str], digest: str) -> Any:
+    @rule(data=st.data())
+    def turn(self, data: st.DataObject) -> None:
+        draw = data.draw
+        action = draw(st.sampled_from(ACTIONS))
+        if action == "capture":
+            keys = draw(st.lists(st.sampled_from("abc"), min_size=1, max_size=4))
+            self.capture(keys, draw(st.sampled_from(["00", "01"])))
+        elif action == "open":
+            item, worker = draw(st.sampled_from(self.items)), draw(st.sampled_from(WORKERS))
+            self.open(item, worker, draw(st.booleans()))
+        elif action == "by hand":
+            self.by_hand(draw(st.sampled_from(self.items)), draw(st.integers(0, 3)))
+        elif action == "world":
+            self.world(draw(st.sampled_from(EVENTS)))
+        elif self.fences:
+            self.write(action, self.a_fence(draw), draw)
+
+    def a_fence(self, draw: Any) -> Fence:
+        """Choose a live dispatch mostly, at times one from long ago."""
+        live = self.db.rows("SELECT item_id, id FROM papayya.dispatch WHERE ended_at IS NULL")
+        old = not live or draw(st.integers(0, 3)) == 0
+        return tuple(draw(st.sampled_from(self.fences if old else sorted(live))))
+
+    def write(self, action: str, fence: Fence, draw: Any) -> None:
+        if action == "checkpoint":
+            cost, ok = draw(st.integers(0, 60)), draw(st.booleans())
+            self.checkpoint(fence, draw(st.sampled_from("xy")), cost, ok)
+        elif action == "close":
+            severity = draw(st.sampled_from(["note", "degraded", "failed"]))
+            state = draw(st.sampled_from(["completed", "failed"]))
+            self.close(fence, state, severity, draw(st.integers(0, 9)))
+        else:
+            state = draw(st.sampled_from(["queued", "waiting", "paused"]))
+            reason = draw(st.sampled_from(["budget: x", "by hand"]))
+            self.release(fence, state, reason, draw(st.integers(0, 9)))
+
+    def capture(self, keys: list[str], digest: str) -> None:
         rows = self.db.capture(self.run, *({"k": key, "g": digest} for key in keys))
         again = self.db.capture(self.run, *({"k": key, "g": digest} for key in keys))
         assert [row[1] for row in rows] == [row[1] for row in again]
         assert not any(row[5] for row in again)
-        return multiple(*(row[1] for row in rows))
+        self.items = sorted({*self.items, *(row[1] for row in rows)})
 
-    @rule(target=fences, item=items, worker=st.sampled_from(WORKERS), takeover=st.booleans())
-    def open(self, item: int, worker: str, takeover: bool) -> Any:
+    def open(self, item: int, worker: str, takeover: bool) -> None:
         options = {"owner": worker, "takeover": takeover, "token": secrets.randbits(60)}
         before = self.db.state(item)
         opened = self.db.open(item, max_deliveries=3, **options)
@@ -89,17 +128,15 @@ class Machine(RuleBasedStateMachine):
         assert (opened.verdict, opened.fence) == (again.verdict, again.fence)
         expected = {"completed": "done", "failed": "failed", "cancelled": "cancelled"}.get(before)
         assert expected in (None, opened.verdict)
-        if opened.fence is None:
-            return multiple()
-        assert self.db.state(item) == "running"
-        return (item, opened.fence)
+        if opened.fence is not None:
+            assert self.db.state(item) == "running"
+            self.fences.append((item, opened.fence))
 
-    @rule(fence=fences, label=st.sampled_from("xy"), cost=st.integers(0, 60), ok=st.booleans())
     def checkpoint(self, fence: Fence, label: str, cost: int, ok: bool) -> None:
         item, number = fence
         self.attempts += 1
         state = "completed" if ok else "failed"
-        row = {"state": state, "attempts": self.attempts, "cost": cost, "budgeted": True}
+        row = {"state": state, "attempts": self.attempts, "cost": cost, "budgeted": self.budgeted}
         row["result"] = f"{number}/{self.attempts}"
         before = self.snapshot()
         live = self.is_live(number)
@@ -112,12 +149,6 @@ class Machine(RuleBasedStateMachine):
         assert self.snapshot() == after
         assert stored or after == before
 
-    @rule(
-        fence=fences,
-        state=st.sampled_from(["completed", "failed"]),
-        severity=st.sampled_from(["note", "degraded", "failed"]),
-        cost=st.integers(0, 9),
-    )
     def close(self, fence: Fence, state: str, severity: str, cost: int) -> None:
         item, number = fence
         found = finding("failed" if state == "failed" else severity)
@@ -132,12 +163,6 @@ class Machine(RuleBasedStateMachine):
         else:
             assert after == before
 
-    @rule(
-        fence=fences,
-        state=st.sampled_from(["queued", "waiting", "paused"]),
-        reason=st.sampled_from(["budget: x", "by hand"]),
-        cost=st.integers(0, 9),
-    )
     def release(self, fence: Fence, state: str, reason: str, cost: int) -> None:
         item, number = fence
         live, before = self.is_live(number), self.snapshot()
@@ -152,53 +177,45 @@ class Machine(RuleBasedStateMachine):
         else:
             assert after == before
 
-    @rule(seconds=st.sampled_from([20.0, 61.0]))
-    def time_passes(self, seconds: float) -> None:
-        self.clock.shift(seconds)
+    def by_hand(self, item: int, again: int) -> None:
+        if again:
+            row = self.db.one("SELECT state::text, reason FROM papayya.item WHERE id = %s", item)
+            stuck = row[0] == "failed" or row == ("paused", "by hand")
+            expected = [item] if stuck and not self.is_cancelled() else []
+            assert self.db.retry(None, [item]) == expected
+        else:
+            self.db.cancel(None, [item])
+            assert self.db.state(item) in ("completed", "failed", "cancelled")
 
-    @rule(worker=st.sampled_from(WORKERS))
-    def heartbeat(self, worker: str) -> None:
-        self.db.call("heartbeat", owner=worker, lease=60.0)
-
-    @rule(dead=st.lists(st.sampled_from(WORKERS), max_size=1))
-    def sweep(self, dead: list[str]) -> None:
-        self.db.sweep(*dead, max_deliveries=3)
-        assert self.db.sweep(*dead, max_deliveries=3) == []
-
-    @rule()
-    def pump(self) -> None:
-        self.db.wake()
-        assert self.db.wake() == 0
-        for sent in self.db.sends():
-            assert self.db.state(sent[0]) == "queued"
-        assert self.db.sends() == []
-
-    @rule(item=items)
-    def retry(self, item: int) -> None:
-        failed = self.db.state(item) == "failed"
-        assert self.db.retry(None, [item]) == ([item] if failed and not self.is_cancelled() else [])
-
-    @rule(item=items)
-    def cancel(self, item: int) -> None:
-        self.db.cancel(None, [item])
-        assert self.db.state(item) in ("completed", "failed", "cancelled")
-
-    @rule(yes=st.integers(0, 9))
-    def cancel_run(self, yes: int) -> None:
-        if yes == 9:
+    def world(self, event: str) -> None:
+        if event in ("time", "lost"):
+            self.clock.shift(61)
+        if event in ("lost", "sweep"):
+            self.db.sweep(max_deliveries=3)
+        if event == "heartbeats":
+            self.clock.shift(30)
+            self.db.call("heartbeat", owner="w1", lease=60.0)
+        elif event == "death":
+            self.db.sweep("w2", max_deliveries=3)
+            assert self.db.sweep("w2", max_deliveries=3) == []
+        elif event == "pump":
+            self.db.wake()
+            assert self.db.wake() == 0
+            assert {self.db.state(sent[0]) for sent in self.db.sends()} <= {"queued"}
+            assert self.db.sends() == []
+        elif event == "drain":
+            self.db.rows("UPDATE papayya.run SET draining = NOT draining")
+        elif event == "cancel the run":
             self.db.cancel()
-
-    @rule(limit=st.integers(0, 1000))
-    def set_budget(self, limit: int) -> None:
-        self.db.rows("SELECT papayya.set_budget_v1(%s, NULL, %s)", self.run, limit)
-
-    @rule(on=st.booleans())
-    def drain(self, on: bool) -> None:
-        self.db.rows("UPDATE papayya.run SET draining = %s", on)
+        elif event in ("rich", "poor") and self.budgeted:
+            limit = 50 if event == "poor" else 10_000
+            self.db.rows("SELECT papayya.set_budget_v1(%s, NULL, %s)", self.run, limit)
 
     @invariant()
     def lawful(self) -> None:
         for law, query in VIOLATIONS.items():
+            if law == "budget is spent" and not self.budgeted:
+                continue
             assert self.db.rows(query) == [], law
 
     @invariant()
@@ -230,8 +247,8 @@ def test_any_sequence(db: Contract, papayya_clock: Clock) -> None:
     run_state_machine_as_test(
         Bound,
         settings=settings(
-            max_examples=25,
-            stateful_step_count=40,
+            max_examples=60,
+            stateful_step_count=50,
             deadline=None,
             database=None,
             derandomize=True,
