@@ -100,7 +100,7 @@ class Pump:
         return now >= self._calm_until
 
     def _lead(self) -> bool:
-        params = {"role": "pump", "owner": self._owner, "lease": _LEASE, "dead": []}
+        params = {"role": "pump", "owner": self._owner, "lease": _LEASE}
         [[leading]] = self._store.fetch("lead", params)
         return bool(leading)
 

@@ -18,6 +18,14 @@ CREATE FUNCTION papayya.outcome_v1(p_item bigint) RETURNS papayya.outcome
     FROM papayya.finding WHERE item_id = p_item AND retired_at IS NULL
     $$;
 
+-- What the steps of an item have cost. The item keeps it from its end on.
+CREATE FUNCTION papayya.steps_sum_v1(p_item bigint) RETURNS TABLE (cost bigint, tokens bigint, steps bigint)
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT coalesce(sum(st.cost_nusd), 0)::bigint, coalesce(sum(st.tokens), 0)::bigint, count(*) FILTER (WHERE st.n > 0)
+    FROM papayya.step st WHERE st.item_id = p_item
+    $$;
+
 CREATE FUNCTION papayya.register_agent_v1(
     p_name text, p_version text, p_entrypoint text, p_model text, p_instructions text,
     p_tools jsonb, p_max_steps int, p_max_seconds double precision, p_budget_nusd bigint,
@@ -35,7 +43,7 @@ BEGIN
     WHERE v.agent_id = register_agent_v1.agent_id AND v.version = p_version;
 END $$;
 
--- Make a run, or go on with it. A run that goes on is open again and no longer draining.
+-- Make a run, or go on with it. A run that goes on no longer drains; new items open it again, see capture.
 CREATE FUNCTION papayya.start_run_v1(
     p_name text, p_label text, p_carrier text, p_expect_count bigint, p_expect_keys text[],
     p_budget_nusd bigint,
@@ -47,7 +55,7 @@ BEGIN
     ON CONFLICT (name) DO NOTHING RETURNING id INTO run_id;
     existed := run_id IS NULL;
     IF existed THEN
-        UPDATE papayya.run SET sealed_at = NULL, draining = false,
+        UPDATE papayya.run SET draining = false,
                expect_count = coalesce(p_expect_count, expect_count),
                expect_keys = coalesce(p_expect_keys, expect_keys)
         WHERE name = p_name RETURNING id INTO run_id;
@@ -56,14 +64,27 @@ BEGIN
     IF p_budget_nusd IS NOT NULL THEN PERFORM papayya.set_budget_v1(run_id, NULL, p_budget_nusd); END IF;
 END $$;
 
+-- A budget that comes late starts with what was spent before it.
 CREATE FUNCTION papayya.set_budget_v1(p_run bigint, p_agent bigint, p_limit_nusd bigint) RETURNS bigint
-    LANGUAGE sql AS $$
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_id bigint;
+    v_version int;
+BEGIN
     INSERT INTO papayya.budget AS b (run_id, agent_id, limit_nusd) VALUES (p_run, p_agent, p_limit_nusd)
     ON CONFLICT (run_id, agent_id) DO UPDATE
         SET limit_nusd = excluded.limit_nusd, version = b.version + 1, changed_at = papayya.now()
         WHERE b.limit_nusd <> excluded.limit_nusd
-    RETURNING id
-    $$;
+    RETURNING id, version INTO v_id, v_version;
+    IF v_version = 1 THEN
+        INSERT INTO papayya.budget_spend (budget_id, shard, spent_nusd)
+        SELECT v_id, 0, s.spent
+        FROM (SELECT sum(st.cost_nusd) AS spent FROM papayya.item i JOIN papayya.step st ON st.item_id = i.id
+              WHERE i.run_id = p_run AND (p_agent IS NULL OR i.agent_id = p_agent)) AS s
+        WHERE s.spent > 0;
+    END IF;
+    RETURN v_id;
+END $$;
 
 -- Nano-dollars left under the tightest budget of this run and agent; NULL when there is none.
 CREATE FUNCTION papayya.budget_left_v1(p_run bigint, p_agent bigint) RETURNS bigint
@@ -105,15 +126,19 @@ CREATE FUNCTION papayya.capture_v1(
     LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    v_cancelled boolean := (SELECT cancelled_at IS NOT NULL FROM papayya.run WHERE id = p_run);
+    v_cancelled boolean;
+    v_sealed boolean;
     v_now timestamptz := papayya.now();
-    v_state papayya.item_state := CASE WHEN v_cancelled THEN 'cancelled' ELSE 'queued' END;
+    v_state papayya.item_state := 'queued';
     v_new bigint[];
     v_row record;
     v_id bigint;
     v_ordinal int;
     v_fresh boolean;
+    v_any boolean := false;
 BEGIN
+    SELECT cancelled_at IS NOT NULL, sealed_at IS NOT NULL INTO v_cancelled, v_sealed FROM papayya.run WHERE id = p_run;
+    IF v_cancelled THEN v_state := 'cancelled'; END IF;
     INSERT INTO papayya.tenant (name)
     SELECT DISTINCT t FROM json_to_recordset(p_doc) AS d (t text) ORDER BY t
     ON CONFLICT (name) DO NOTHING;
@@ -172,8 +197,10 @@ BEGIN
         seq := v_row.s; item_id := v_id; item_key := v_row.k; item_ordinal := v_ordinal;
         SELECT i.state, i.deliveries INTO item_state, deliveries FROM papayya.item i WHERE i.id = v_id;
         fresh := v_fresh;
+        v_any := v_any OR v_fresh;
         RETURN NEXT;
     END LOOP;
+    IF v_sealed AND v_any THEN UPDATE papayya.run SET sealed_at = NULL WHERE id = p_run; END IF;
 END $$;
 
 -- The rare path of capture: the key is taken by another input. Find it again, or the next free ordinal.
@@ -228,7 +255,8 @@ CREATE FUNCTION papayya.known_steps_v1(p_item bigint) RETURNS json
 
 -- Lease an item. Verdicts: go (with fence and finished steps) · done, failed, cancelled (it has ended) ·
 -- wait (not due yet) · busy (another live dispatch; until when) · pause (budget, by hand) · drain · drop (stale, unknown).
--- Without p_enforce an exhausted budget does not pause it. The token makes an open that is sent twice (the connection broke) one open.
+-- Without p_enforce an exhausted budget does not pause it. The token makes an open that is sent twice (the connection broke) one open:
+-- the second one gets the fence of the first, whatever happened to the item or its run in between.
 CREATE FUNCTION papayya.open_v1(
     p_item bigint, p_lane text, p_owner text, p_lease double precision, p_version bigint, p_max_seconds double precision,
     p_max_deliveries int, p_dispatch_no int, p_takeover boolean, p_token bigint, p_enforce boolean,
@@ -239,29 +267,41 @@ DECLARE
     v_now timestamptz := papayya.now();
     i papayya.item;
     d papayya.dispatch;
+    v_draining boolean;
+    v_cancelled boolean;
 BEGIN
     SELECT * INTO i FROM papayya.item WHERE id = p_item FOR NO KEY UPDATE;
     IF NOT FOUND THEN verdict := 'drop'; reason := 'no such item'; RETURN; END IF;
     reason := i.reason;
     began := coalesce(i.started_at, v_now);
     clock := v_now;
-    IF i.state = 'completed' THEN verdict := 'done'; known := papayya.known_steps_v1(p_item); RETURN; END IF;
-    IF i.state IN ('failed', 'cancelled') THEN verdict := i.state; RETURN; END IF;
-    IF p_dispatch_no < i.dispatch_no THEN verdict := 'drop'; reason := 'stale delivery'; RETURN; END IF;
-    IF i.state = 'waiting' AND i.due_at > v_now THEN verdict := 'wait'; until := i.due_at; RETURN; END IF;
-    IF i.state = 'paused' AND i.reason NOT LIKE 'budget:%' THEN verdict := 'pause'; RETURN; END IF;
-    IF (SELECT draining FROM papayya.run WHERE id = i.run_id) THEN verdict := 'drain'; reason := 'the run is draining'; RETURN; END IF;
-
     SELECT * INTO d FROM papayya.dispatch WHERE item_id = p_item AND lane = p_lane AND ended_at IS NULL FOR UPDATE;
     IF d.token = p_token THEN
         fence := d.id;
         i.deliveries := i.deliveries - 1;
-    ELSIF FOUND THEN
+    ELSE
+        IF i.state = 'completed' THEN verdict := 'done'; known := papayya.known_steps_v1(p_item); RETURN; END IF;
+        IF i.state IN ('failed', 'cancelled') THEN verdict := i.state; RETURN; END IF;
+        IF p_dispatch_no < i.dispatch_no THEN verdict := 'drop'; reason := 'stale delivery'; RETURN; END IF;
+        SELECT draining, cancelled_at IS NOT NULL INTO v_draining, v_cancelled FROM papayya.run WHERE id = i.run_id;
+        IF v_cancelled THEN -- it was captured while its run was being cancelled
+            verdict := 'cancelled'; reason := 'its run was cancelled';
+            UPDATE papayya.item SET state = 'cancelled', reason = open_v1.reason, finished_at = v_now, due_at = NULL, send_at = NULL
+            WHERE id = p_item;
+            PERFORM papayya.sum_cost_v1(p_item);
+            RETURN;
+        END IF;
+        IF i.state = 'waiting' AND i.due_at > v_now THEN verdict := 'wait'; until := i.due_at; RETURN; END IF;
+        IF i.state = 'paused' AND i.reason NOT LIKE 'budget:%' THEN verdict := 'pause'; RETURN; END IF;
+        IF v_draining THEN verdict := 'drain'; reason := 'the run is draining'; RETURN; END IF;
+    END IF;
+    IF fence IS NULL AND d.id IS NOT NULL THEN
         IF d.locked_until > v_now AND NOT p_takeover THEN
             verdict := 'busy'; until := d.locked_until; reason := 'held by ' || d.locked_by; RETURN;
         END IF;
         UPDATE papayya.dispatch SET ended_at = v_now, ending = 'lost' WHERE id = d.id;
-        IF d.deadline <= v_now THEN
+        -- a lease that ended before the deadline, or was taken over, is a crash: that is not the item's time
+        IF d.deadline <= d.locked_until AND d.deadline <= v_now AND NOT p_takeover THEN
             PERFORM papayya.fail_v1(p_item, d.id, 'max_seconds', 'the item passed its max_seconds');
             verdict := 'failed'; reason := 'the item passed its max_seconds'; RETURN;
         END IF;
@@ -347,10 +387,11 @@ BEGIN
     END IF;
     stored := FOUND;
     verdict := CASE v_state WHEN 'cancelled' THEN 'cancelled' ELSE 'go' END;
-    IF p_budgeted THEN
-        IF stored THEN PERFORM papayya.charge_v1(v_run, v_agent, p_fence, p_cost_nusd); END IF;
-        left_nusd := papayya.budget_left_v1(v_run, v_agent);
+    -- a budget may have been set since the item was opened
+    IF p_cost_nusd > 0 AND stored AND EXISTS (SELECT FROM papayya.budget b WHERE b.run_id = v_run) THEN
+        PERFORM papayya.charge_v1(v_run, v_agent, p_fence, p_cost_nusd);
     END IF;
+    IF p_budgeted THEN left_nusd := papayya.budget_left_v1(v_run, v_agent); END IF;
 END $$;
 
 -- The same for the steps of concurrent callers, in one statement and one commit.
@@ -364,30 +405,27 @@ CREATE FUNCTION papayya.checkpoint_v1(p_doc json, p_bodies bytea[], p_budgeted b
 #variable_conflict use_column
 DECLARE
     v_now timestamptz := papayya.now();
+    v_seqs int[]; v_fences bigint[]; v_items bigint[]; v_verdicts text[]; v_stored boolean[]; v_costs bigint[];
 BEGIN
-    IF p_budgeted OR p_bodies IS NOT NULL THEN
-        RETURN QUERY
-        SELECT d.q, o.verdict, o.stored, o.left_nusd
-        FROM (SELECT * FROM json_to_recordset(p_doc) AS d (q int, d bigint, l text, h text, o int, n int, p int, k text,
-                s papayya.step_state, r json, e json, a int, c bigint, t bigint, m double precision, x text, y int, z int)
-              ORDER BY d.d % 16, d.d, d.l, d.h, d.o) AS d,
-             LATERAL papayya.checkpoint_one_v1(d.d, d.l, decode(d.h, 'hex'), d.o, d.n, d.k, d.s,
-                CASE WHEN d.s = 'completed' AND d.x IS NULL THEN coalesce(d.r, 'null') END, d.a, d.c, d.t, d.m, p_budgeted, d.p, d.e, decode(d.x, 'hex'), d.y, d.z, p_bodies[d.q + 1]) AS o;
-        RETURN;
+    IF p_bodies IS NOT NULL THEN
+        PERFORM papayya.keep_payloads_v1(array_agg(live.tenant_id), array_agg(decode(d.x, 'hex')), array_agg(d.y), array_agg(d.z),
+                                         array_agg(p_bodies[d.q + 1]))
+        FROM (SELECT * FROM json_to_recordset(p_doc) AS d (q int, d bigint, x text, y int, z int) ORDER BY d.d) AS d
+        CROSS JOIN LATERAL (SELECT (SELECT i.tenant_id FROM papayya.item i WHERE i.id = dp.item_id) AS tenant_id
+                            FROM papayya.dispatch dp WHERE dp.id = d.d AND dp.ended_at IS NULL FOR SHARE) AS live;
     END IF;
-    RETURN QUERY
     WITH d AS MATERIALIZED (
         SELECT d.*, decode(d.h, 'hex') AS hash, live.item_id
         FROM (SELECT * FROM json_to_recordset(p_doc) AS d (q int, d bigint, l text, h text, o int, n int, p int, k text,
-                s papayya.step_state, r json, e json, a int, c bigint, t bigint, m double precision)
+                s papayya.step_state, r json, e json, a int, c bigint, t bigint, m double precision, x text)
               ORDER BY d.d, d.l, d.h, d.o) AS d
         LEFT JOIN LATERAL (SELECT dp.item_id FROM papayya.dispatch dp WHERE dp.id = d.d AND dp.ended_at IS NULL FOR SHARE) AS live ON true
     ), kept AS (
         INSERT INTO papayya.step AS st (item_id, label, args_hash, ordinal, n, parent_n, dispatch_id, kind, state, result,
-                                        error, attempts, cost_nusd, tokens, started_at, finished_at)
+                                        result_hash, error, attempts, cost_nusd, tokens, started_at, finished_at)
         SELECT d.item_id, d.l, d.hash, d.o, d.n, d.p, d.d, d.k, d.s,
-               CASE WHEN d.s = 'completed' THEN coalesce(d.r, 'null') END, d.e, -- a JSON null arrives as NULL
-               d.a, d.c, d.t,
+               CASE WHEN d.s = 'completed' AND d.x IS NULL THEN coalesce(d.r, 'null') END, -- a JSON null arrives as NULL
+               decode(d.x, 'hex'), d.e, d.a, d.c, d.t,
                v_now - make_interval(secs => d.m), CASE WHEN d.s <> 'started' THEN v_now END
         FROM d WHERE d.item_id IS NOT NULL
         ON CONFLICT (item_id, label, args_hash, ordinal) DO UPDATE
@@ -399,12 +437,38 @@ BEGIN
               AND (st.dispatch_id <> excluded.dispatch_id OR st.attempts < excluded.attempts)
         RETURNING st.item_id, st.label, st.args_hash, st.ordinal
     )
-    SELECT d.q, CASE WHEN d.item_id IS NULL THEN 'lost'
-                     WHEN (SELECT i.state FROM papayya.item i WHERE i.id = d.item_id) = 'cancelled' THEN 'cancelled'
-                     ELSE 'go' END,
-           kept.item_id IS NOT NULL, NULL::bigint
+    SELECT array_agg(d.q), array_agg(d.d), array_agg(d.item_id),
+           array_agg(CASE WHEN d.item_id IS NULL THEN 'lost'
+                          WHEN (SELECT i.state FROM papayya.item i WHERE i.id = d.item_id) = 'cancelled' THEN 'cancelled'
+                          ELSE 'go' END),
+           array_agg(kept.item_id IS NOT NULL), array_agg(CASE WHEN kept.item_id IS NULL THEN 0 ELSE d.c END)
+    INTO v_seqs, v_fences, v_items, v_verdicts, v_stored, v_costs
     FROM d LEFT JOIN kept ON kept.item_id = d.item_id AND kept.args_hash = d.hash AND kept.label = d.l AND kept.ordinal = d.o;
+    IF 0 < ANY (v_costs) THEN PERFORM papayya.charge_batch_v1(v_fences, v_items, v_costs); END IF;
+    IF NOT p_budgeted THEN
+        RETURN QUERY SELECT u.q, u.v, u.s, NULL::bigint FROM unnest(v_seqs, v_verdicts, v_stored) AS u (q, v, s);
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT u.q, u.v, u.s, l.left_nusd
+    FROM unnest(v_seqs, v_verdicts, v_stored, v_items) AS u (q, v, s, item_id)
+    LEFT JOIN papayya.item i ON i.id = u.item_id
+    LEFT JOIN (SELECT r.run_id, r.agent_id, papayya.budget_left_v1(r.run_id, r.agent_id) AS left_nusd
+               FROM (SELECT DISTINCT run_id, agent_id FROM papayya.item WHERE id = ANY (v_items)) AS r) AS l
+           ON l.run_id = i.run_id AND l.agent_id = i.agent_id;
 END $$;
+
+-- The costs of a batch, each row of the budgets once, in their order, so that two batches cannot deadlock.
+CREATE FUNCTION papayya.charge_batch_v1(p_fences bigint[], p_items bigint[], p_costs bigint[]) RETURNS void
+    LANGUAGE sql AS $$
+    INSERT INTO papayya.budget_spend AS s (budget_id, shard, spent_nusd)
+    SELECT b.id, (c.fence % 16)::smallint AS shard, sum(c.cost)
+    FROM unnest(p_fences, p_items, p_costs) AS c (fence, item_id, cost)
+    CROSS JOIN LATERAL (SELECT run_id, agent_id FROM papayya.item WHERE id = c.item_id LIMIT 1) AS i
+    JOIN papayya.budget b ON b.run_id = i.run_id AND (b.agent_id IS NULL OR b.agent_id = i.agent_id)
+    WHERE c.cost > 0 GROUP BY b.id, shard ORDER BY b.id, shard
+    ON CONFLICT (budget_id, shard) DO UPDATE SET spent_nusd = s.spent_nusd + excluded.spent_nusd
+    $$;
 
 -- End an item: its output, findings and the cost outside any step, in one transaction.
 -- Verdicts: completed, failed · cancelled (somebody was faster) · lost (the fence is old: nothing was written).
@@ -419,31 +483,31 @@ CREATE FUNCTION papayya.close_v1(
 DECLARE
     v_now timestamptz := papayya.now();
     v_end papayya.item_state := p_state;
+    v_ended boolean;
     i papayya.item;
 BEGIN
     SELECT * INTO i FROM papayya.item WHERE id = p_item FOR NO KEY UPDATE;
-    IF i.state = 'cancelled' THEN v_end := 'cancelled'; END IF;
+    v_ended := i.state IN ('completed', 'failed', 'cancelled'); -- by hand, or through another lane
+    IF v_ended THEN v_end := i.state; END IF;
     UPDATE papayya.dispatch SET ended_at = v_now, ending = v_end::text::papayya.ending WHERE id = p_fence AND ended_at IS NULL;
     IF NOT FOUND THEN
         SELECT d.ending, i.outcome, i.cost_nusd INTO verdict, outcome, cost_nusd FROM papayya.dispatch d WHERE d.id = p_fence;
         RETURN;
     END IF;
-    IF p_cost_nusd > 0 OR p_tokens > 0 THEN
-        PERFORM papayya.outside_steps_v1(i, p_fence, p_cost_nusd, p_tokens, v_now);
-    END IF;
-    IF p_findings IS NOT NULL THEN PERFORM papayya.add_findings_v1(i, p_fence, p_findings); END IF;
     IF p_body IS NOT NULL THEN
         INSERT INTO papayya.payload (tenant_id, hash, codec, size, body) VALUES (i.tenant_id, p_hash, p_codec, p_size, p_body)
         ON CONFLICT DO NOTHING;
     END IF;
+    IF p_cost_nusd > 0 OR p_tokens > 0 THEN
+        PERFORM papayya.outside_steps_v1(i, p_fence, p_cost_nusd, p_tokens, v_now);
+    END IF;
+    IF p_findings IS NOT NULL THEN PERFORM papayya.add_findings_v1(i, p_fence, p_findings); END IF;
     UPDATE papayya.item SET
-        state = v_end, reason = CASE WHEN i.state = 'cancelled' THEN i.reason ELSE p_reason END, due_at = NULL, send_at = NULL,
+        state = v_end, reason = CASE WHEN v_ended THEN i.reason ELSE p_reason END, due_at = NULL, send_at = NULL,
         outcome = CASE WHEN v_end IN ('completed', 'failed') THEN papayya.outcome_v1(p_item) END,
-        output_hash = CASE WHEN v_end = 'completed' THEN p_hash END,
-        finished_at = v_now, cost_nusd = s.cost, tokens = s.tokens, steps = s.steps
-    FROM (SELECT coalesce(sum(st.cost_nusd), 0) AS cost, coalesce(sum(st.tokens), 0) AS tokens,
-                 count(*) FILTER (WHERE st.n > 0) AS steps
-          FROM papayya.step st WHERE st.item_id = p_item) AS s
+        output_hash = CASE WHEN v_ended THEN i.output_hash WHEN v_end = 'completed' THEN p_hash END,
+        finished_at = CASE WHEN v_ended THEN i.finished_at ELSE v_now END, cost_nusd = s.cost, tokens = s.tokens, steps = s.steps
+    FROM papayya.steps_sum_v1(p_item) AS s
     WHERE id = p_item
     RETURNING papayya.item.outcome, papayya.item.cost_nusd INTO outcome, cost_nusd;
     verdict := v_end;
@@ -473,9 +537,7 @@ CREATE FUNCTION papayya.add_findings_v1(i papayya.item, p_fence bigint, p_findin
 CREATE FUNCTION papayya.sum_cost_v1(p_item bigint) RETURNS void
     LANGUAGE sql AS $$
     UPDATE papayya.item i SET cost_nusd = s.cost, tokens = s.tokens, steps = s.steps
-    FROM (SELECT coalesce(sum(st.cost_nusd), 0) AS cost, coalesce(sum(st.tokens), 0) AS tokens,
-                 count(*) FILTER (WHERE st.n > 0) AS steps
-          FROM papayya.step st WHERE st.item_id = p_item) AS s
+    FROM papayya.steps_sum_v1(p_item) AS s
     WHERE i.id = p_item AND i.finished_at IS NOT NULL
     $$;
 
@@ -522,8 +584,6 @@ BEGIN
     FROM papayya.item WHERE id = p_item;
     UPDATE papayya.item SET state = 'failed', outcome = 'failed', reason = p_reason, finished_at = papayya.now(),
            due_at = NULL, send_at = NULL, cost_nusd = s.cost, tokens = s.tokens, steps = s.steps
-    FROM (SELECT coalesce(sum(cost_nusd), 0) AS cost, coalesce(sum(st.tokens), 0) AS tokens,
-                 count(*) FILTER (WHERE n > 0) AS steps
-          FROM papayya.step st WHERE item_id = p_item) AS s
+    FROM papayya.steps_sum_v1(p_item) AS s
     WHERE id = p_item;
 END $$;

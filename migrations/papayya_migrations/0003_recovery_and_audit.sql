@@ -10,8 +10,13 @@ DECLARE
     v_count int;
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
+    WITH mine AS (
+        SELECT id FROM papayya.dispatch
+        WHERE locked_by = p_owner AND ended_at IS NULL AND (deadline IS NULL OR deadline > v_now)
+        ORDER BY id FOR NO KEY UPDATE -- in the order of checkpoints: neither waits for the other in a circle
+    )
     UPDATE papayya.dispatch SET locked_until = v_now + make_interval(secs => p_lease)
-    WHERE locked_by = p_owner AND ended_at IS NULL AND (deadline IS NULL OR deadline > v_now);
+    WHERE id = ANY (ARRAY(SELECT id FROM mine));
     GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_count;
 END $$;
@@ -29,16 +34,19 @@ DECLARE
     i papayya.item;
 BEGIN
     FOR v_lost IN
-        SELECT d.id, d.item_id, d.locked_by, d.deadline FROM papayya.dispatch d
+        SELECT d.id, d.item_id, d.locked_by,
+               d.deadline <= d.locked_until AND d.deadline <= v_now AND d.locked_by <> ALL (p_dead)
+               AND coalesce(d.id <> ALL (p_fences), true) AS overran -- else its worker is gone: that is not the item's time
+        FROM papayya.dispatch d
         WHERE d.ended_at IS NULL AND ((p_silent AND d.locked_until < v_now) OR d.locked_by = ANY (p_dead) OR d.id = ANY (p_fences))
-        ORDER BY d.item_id LIMIT p_limit
+        ORDER BY d.id LIMIT p_limit
     LOOP
         SELECT * INTO i FROM papayya.item WHERE id = v_lost.item_id FOR NO KEY UPDATE SKIP LOCKED;
         CONTINUE WHEN NOT FOUND;
         UPDATE papayya.dispatch d SET ended_at = v_now, ending = 'lost'
         WHERE d.id = v_lost.id AND d.ended_at IS NULL AND ((p_silent AND d.locked_until < v_now) OR d.locked_by = ANY (p_dead) OR d.id = ANY (p_fences));
         CONTINUE WHEN NOT FOUND;
-        IF i.state = 'running' AND v_lost.deadline <= v_now THEN
+        IF i.state = 'running' AND v_lost.overran THEN
             PERFORM papayya.fail_v1(i.id, v_lost.id, 'max_seconds', 'the item passed its max_seconds');
         ELSIF i.state = 'running' AND i.deliveries >= p_max_deliveries THEN
             PERFORM papayya.fail_v1(i.id, v_lost.id, 'poison', i.deliveries || ' deliveries without an end');
@@ -81,7 +89,7 @@ CREATE FUNCTION papayya.claim_sends_v1(p_carriers text[], p_backoff double preci
     ), sent AS (
         UPDATE papayya.item i SET dispatch_no = i.dispatch_no + 1,
                send_at = papayya.now() + make_interval(secs => p_backoff * power(2, least(i.dispatch_no, 10)))
-        FROM due WHERE i.id = due.id RETURNING i.*
+        WHERE i.id = ANY (ARRAY(SELECT id FROM due)) RETURNING i.*
     )
     SELECT s.id, s.key, r.name, r.carrier, a.name, t.name, s.dispatch_no, s.envelope_hash
     FROM sent s JOIN papayya.run r ON r.id = s.run_id JOIN papayya.agent a ON a.id = s.agent_id
@@ -89,7 +97,7 @@ CREATE FUNCTION papayya.claim_sends_v1(p_carriers text[], p_backoff double preci
     $$;
 
 -- Be the leader of a role, or stay it. A row, not a session lock: it works behind a pooler.
-CREATE FUNCTION papayya.lead_v1(p_role text, p_owner text, p_lease double precision, p_dead text[]) RETURNS boolean
+CREATE FUNCTION papayya.lead_v1(p_role text, p_owner text, p_lease double precision) RETURNS boolean
     LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := papayya.now();
@@ -97,7 +105,7 @@ BEGIN
     INSERT INTO papayya.leader AS l (role, locked_by, locked_until)
     VALUES (p_role, p_owner, v_now + make_interval(secs => p_lease))
     ON CONFLICT (role) DO UPDATE SET locked_by = excluded.locked_by, locked_until = excluded.locked_until
-        WHERE l.locked_by = p_owner OR l.locked_until < v_now OR l.locked_by = ANY (p_dead);
+        WHERE l.locked_by = p_owner OR l.locked_until < v_now;
     RETURN FOUND;
 END $$;
 
@@ -134,10 +142,7 @@ BEGIN
     RETURN QUERY
     UPDATE papayya.item i SET state = 'cancelled', reason = p_reason, finished_at = papayya.now(), due_at = NULL, send_at = NULL,
            cost_nusd = s.cost, tokens = s.tokens, steps = s.steps
-    FROM papayya.run r, papayya.item j, LATERAL (
-        SELECT coalesce(sum(st.cost_nusd), 0) AS cost, coalesce(sum(st.tokens), 0) AS tokens,
-               count(*) FILTER (WHERE n > 0) AS steps
-        FROM papayya.step st WHERE st.item_id = j.id) AS s
+    FROM papayya.run r, papayya.item j, LATERAL papayya.steps_sum_v1(j.id) AS s
     WHERE j.id = i.id AND r.id = i.run_id AND (p_run IS NULL OR r.name = p_run) AND (p_items IS NULL OR i.id = ANY (p_items))
       AND (p_run IS NOT NULL OR p_items IS NOT NULL) AND i.state IN ('queued', 'running', 'paused', 'waiting')
     RETURNING i.id;

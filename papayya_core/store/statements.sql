@@ -71,13 +71,6 @@ SELECT p.codec, p.body
 FROM papayya.item i JOIN papayya.payload p ON p.tenant_id = i.tenant_id AND p.hash = %(hash)s
 WHERE i.id = %(item)s;
 
--- name: load_step
--- The stored result of a step that another dispatch finished first.
-SELECT s.result::text, p.codec, p.body
-FROM papayya.step s JOIN papayya.item i ON i.id = s.item_id
-LEFT JOIN papayya.payload p ON p.tenant_id = i.tenant_id AND p.hash = s.result_hash
-WHERE s.item_id = %(item)s AND s.label = %(label)s AND s.args_hash = %(args_hash)s AND s.ordinal = %(ordinal)s;
-
 -- name: load_items
 -- What came of items: state, outcome, cost, output and findings.
 SELECT i.id, i.shown_key, i.tenant, i.state, i.outcome, i.cost_nusd, i.reason, i.due_at, p.codec, p.body,
@@ -93,14 +86,6 @@ WHERE i.id = ANY (%(items)b);
 SELECT i.run_id, i.key, i.ordinal, p.codec, p.body
 FROM papayya.item i LEFT JOIN papayya.payload p ON p.tenant_id = i.tenant_id AND p.hash = i.input_hash
 WHERE i.id = %(item)s;
-
--- name: unfinished
--- The items of a run and agent that have not ended.
-SELECT i.id, t.name AS tenant, i.key, i.ordinal
-FROM papayya.item i JOIN papayya.tenant t ON t.id = i.tenant_id
-WHERE i.run_id = %(run)s AND i.agent_id = %(agent)s AND i.parent_id IS NULL
-  AND i.state IN ('queued', 'running', 'paused', 'waiting') AND i.id > %(after)s
-ORDER BY i.id LIMIT %(limit)s;
 
 -- name: retrieve
 -- The newest output that was stored for a key of this tenant, in whatever run.
@@ -120,7 +105,7 @@ SELECT DISTINCT locked_by FROM papayya.dispatch WHERE ended_at IS NULL;
 
 -- name: lead
 -- Leadership of a role.
-SELECT papayya.lead_v1(%(role)s, %(owner)s, %(lease)s::float8, %(dead)s::text[]);
+SELECT papayya.lead_v1(%(role)s, %(owner)s, %(lease)s::float8);
 
 -- name: sweep
 -- Dispatches whose worker is gone.

@@ -134,7 +134,7 @@ def test_outcomes(db: Contract) -> None:
 
 
 def test_runs(db: Contract) -> None:
-    """A run is open, sealed, completed when all has ended, open again when it goes on."""
+    """A run is open, sealed, completed when all has ended, open again when something new comes."""
     run = db.start_run()
 
     def state() -> str:
@@ -147,6 +147,9 @@ def test_runs(db: Contract) -> None:
     db.close(item, db.fence(item))
     assert state() == "completed"
     db.start_run()
+    db.items(run, "a")
+    assert state() == "completed"
+    db.items(run, "b")
     assert state() == "open"
     db.rows("UPDATE papayya.run SET draining = true")
     assert state() == "draining"

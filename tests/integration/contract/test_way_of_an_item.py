@@ -112,9 +112,9 @@ def test_budgets(db: Contract) -> None:
     assert db.one("SELECT version, limit_nusd FROM papayya.budget") == (2, 1000)
     third = db.capture(run, "c")[0][1]
     assert db.open(third).left_nusd == 890
-    db.rows("SELECT papayya.set_budget_v1(%s, %s, 20)", run, db.agent)
+    db.rows("SELECT papayya.set_budget_v1(%s, %s, 130)", run, db.agent)
     fourth = db.capture(run, "d")[0][1]
-    assert db.open(fourth).left_nusd == 20  # the agent's own counts from when it was set
+    assert db.open(fourth).left_nusd == 20  # the agent's own knows what was spent before it
     db.start_run(budget=5)  # a lowered limit always succeeds, and shows as overdraft
     assert db.one("SELECT papayya.budget_left_v1(%s, NULL)", run) == -105
 
@@ -306,3 +306,58 @@ def test_given_up(db: Contract) -> None:
     db.rows("UPDATE papayya.dispatch SET started_at = started_at - interval '2 s'")
     [(left,)] = db.many("own_fences", owner="w1")
     assert db.one("SELECT item_id FROM papayya.dispatch WHERE id = %s", left) == other
+
+
+def test_a_crash_is_no_timeout(connect: Connect, papayya_clock: Clock) -> None:
+    """Only a lease that ran past the deadline is a time-out; a worker that died is a lost one."""
+    one, two = connect("w1"), connect("w2")
+    a, b, c = one.items(one.start_run(), "a", "b", "c")
+    papayya_clock.freeze()
+    one.fence(a, max_seconds=5.0)
+    one.fence(b, max_seconds=90.0)
+    given_up = two.fence(c, max_seconds=5.0)
+    papayya_clock.shift(100)
+    assert [row[4] for row in two.sweep("w1", fences=[given_up])] == ["queued"] * 3
+    one.fence(b, max_seconds=90.0)
+    papayya_clock.shift(100)
+    assert two.open(b).verdict == "go"
+
+
+def test_an_open_sent_again(db: Contract) -> None:
+    """An open that is sent again gets its fence, whatever happened to the run in between."""
+    run = db.start_run()
+    [item] = db.items(run, "a")
+    fence = db.fence(item, token=7)
+    db.rows("UPDATE papayya.run SET draining = true")
+    assert db.open(item, token=7).fence == fence
+    db.cancel()
+    assert db.open(item, token=7).fence == fence
+    assert db.close(item, fence)[0] == "cancelled"
+
+
+def test_captured_during_a_cancel(db: Contract) -> None:
+    """An item that a cancelled run got meanwhile is cancelled when it is opened."""
+    [item] = db.items(db.start_run(), "a")
+    db.rows("UPDATE papayya.run SET cancelled_at = now()")
+    assert db.open(item).verdict == "cancelled"
+    assert db.state(item) == "cancelled"
+
+
+def test_a_late_budget(db: Contract) -> None:
+    """A budget counts what was spent before it, and what workers spend that do not know it."""
+    run = db.start_run()
+    [item] = db.items(run, "a")
+    fence = db.fence(item)
+    db.checkpoint(fence, "a", cost=10)
+    db.rows("SELECT papayya.set_budget_v1(%s, NULL, 100)", run)
+    db.checkpoint(fence, "b", cost=20)
+    assert db.one("SELECT papayya.budget_left_v1(%s, %s)", run, db.agent) == 70
+
+
+def test_lanes_end_once(db: Contract) -> None:
+    """An item that failed through one lane stays failed when another completes."""
+    [item] = db.items(db.start_run(), "a")
+    left, right = db.fence(item, lane="left"), db.fence(item, lane="right")
+    assert db.close(item, left, "failed", reason="no", findings=finding("failed"))[0] == "failed"
+    assert db.close(item, right, cost_nusd=5) == ("failed", "failed", 5)
+    assert db.unexplained() == []
