@@ -38,23 +38,59 @@ class Heartbeat:
         }
         self._process: subprocess.Popen[bytes] | None = None
         self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._every = settings.heartbeat_seconds
+        target = {"process": self._watch, "thread": self._loop}.get(settings.heartbeat)
         if settings.heartbeat == "process":
-            self._process = _spawn(self._job)
-        elif settings.heartbeat == "thread":
-            threading.Thread(target=self._loop, name="papayya-heartbeat", daemon=True).start()
+            self.ensure()
+        if target is not None:
+            threading.Thread(target=target, name="papayya-heartbeat", daemon=True).start()
+
+    def ensure(self) -> None:
+        """Start the process that renews, unless it is alive or was stopped."""
+        with self._lock:
+            alive = self._process is not None and self._process.poll() is None
+            if not alive and not self._stop.is_set():
+                _hang_up(self._process)
+                self._process = _spawn(self._job)
+
+    def _watch(self) -> None:
+        """Start the process again when it dies, not more often than it would renew."""
+        while self._process is not None:
+            code = self._process.wait()
+            if self._stop.wait(self._every):
+                return
+            logger.warning("the heartbeat's process ended (%s); starting another", code)
+            try:
+                self.ensure()
+            except OSError as error:
+                logger.warning("it cannot be started: %s", error)
 
     def _loop(self) -> None:
         beat = Beat(self._job)
-        while not self._stop.wait(self._job["every"]):  # type: ignore[arg-type]
+        while not self._stop.wait(self._every):
             beat()
 
     def stop(self) -> None:
         """End the renewal."""
-        self._stop.set()
-        if self._process is not None and self._process.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
-            self._process.wait()
+        with self._lock:  # nothing is started after this
+            self._stop.set()
+        process = self._process
+        if process is None:
+            return
+        _hang_up(process)
+        process.terminate()  # a forked child may hold the other end of its stdin, too
+        try:
+            process.wait(timeout=2.0)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _hang_up(process: subprocess.Popen[bytes] | None) -> None:
+    if process is not None and process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
 
 
 def _spawn(job: dict[str, Any]) -> subprocess.Popen[bytes]:
