@@ -122,8 +122,8 @@ class ItemMethods:
         execution = self._execution()
         if execution is None and runtime().settings.mode == "off":
             return
-        if tokens < 0:
-            msg = f"tokens must be 0 or more, not {tokens!r}"
+        if not isinstance(tokens, int) or isinstance(tokens, bool) or not 0 <= tokens < 2**62:
+            msg = f"tokens must be a whole number (int) from 0 to below 2**62, not {tokens!r}"
             raise ValueError(msg)
         self._item("cost").add_cost(context.current_step(), rules.nano_usd(usd), tokens)
 

@@ -7,6 +7,7 @@ import inspect
 import json
 import textwrap
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import Any
 
 from papayya_core import rules
@@ -44,9 +45,23 @@ def define(
         tools=names,
         max_steps=max_steps,
         max_seconds=max_seconds,
-        budget_nusd=None if budget_usd is None else rules.nano_usd(budget_usd),
+        budget_nusd=budget_nusd(budget_usd),
         output=output,
     )
+
+
+def budget_nusd(budget_usd: object) -> int | None:
+    """Convert a budget to nano-dollars. Raises ValueError for one too small to be told from none."""
+    if budget_usd is None:
+        return None
+    nano = rules.nano_usd(budget_usd)
+    if nano == 0 and budget_usd and Decimal(str(budget_usd)):
+        msg = (
+            f"budget_usd={budget_usd!r} is less than the smallest amount, a billionth of a US "
+            "dollar; 0 pauses at once, None sets no budget"
+        )
+        raise ValueError(msg)
+    return nano
 
 
 def _tool_name(tool: Callable[..., Any]) -> str:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from papayya import unread
+from papayya.definitions import budget_nusd
 from papayya.say import say
 from papayya.submissions import Occurrences
 from papayya_core import context, rules
@@ -52,18 +53,8 @@ class NamedRun:
     ) -> None:
         self._label = rules.check_name(name, "a run's name")
         self._tenant = rules.check_name(tenant, "a tenant") if tenant is not None else None
-        self._budget = None if budget_usd is None else rules.nano_usd(budget_usd)
-        if isinstance(expect, str):
-            msg = "expect= takes a number of items or a collection of keys, not one str"
-            raise TypeError(msg)
-        self._keys = None if expect is None or isinstance(expect, int) else sorted(expect)
-        self._count = (
-            expect
-            if isinstance(expect, int)
-            else len(self._keys)
-            if self._keys is not None
-            else None
-        )
+        self._budget = budget_nusd(budget_usd)
+        self._count, self._keys = _expected(expect)
         self._id = run_id
         self._before: Run | None = None
         self._unread: frozenset[unread.Reading] = frozenset()
@@ -127,6 +118,19 @@ class NamedRun:
         tb: TracebackType | None,
     ) -> None:
         self.__exit__(kind, error, tb)
+
+
+def _expected(expect: object) -> tuple[int | None, list[str] | None]:
+    """Return how many items a run expects, and their keys if it knows them."""
+    if expect is None:
+        return None, None
+    if isinstance(expect, int) and not isinstance(expect, bool) and 0 <= expect < 2**62:
+        return expect, None
+    if isinstance(expect, Collection) and not isinstance(expect, str | bytes):
+        keys = sorted(rules.check_name(key, "a key in expect=") for key in expect)
+        return len(keys), keys
+    msg = f"expect= takes a number of items (0 or more) or a collection of keys, not {expect!r}"
+    raise (ValueError if isinstance(expect, int) else TypeError)(msg)
 
 
 class _Ambient:

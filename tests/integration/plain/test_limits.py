@@ -141,7 +141,7 @@ def test_expected(script: Script) -> None:
         (2, None),
         (2, ["a", "b"]),
     ]
-    with pytest.raises(TypeError, match="not one str"):
+    with pytest.raises(TypeError, match="a collection of keys, not 'ab'"):
         run("named", expect="ab")
     with pytest.raises(ZeroDivisionError), run("left", expect=1) as left:
         raise ZeroDivisionError
