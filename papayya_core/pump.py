@@ -17,6 +17,7 @@ from papayya_core.contract import Send
 from papayya_core.execution import live_fences
 
 if TYPE_CHECKING:
+    from papayya_core.carriers import Carrier
     from papayya_core.plugins import Plugins
     from papayya_core.settings import Settings
     from papayya_core.store.store import Store
@@ -115,7 +116,7 @@ class Pump:
         return [Swept(*row) for row in self._store.fetch("sweep", params)]
 
     def _send(self) -> int:
-        carriers = {name: c for name, c in self._plugins.carriers().items() if c.ready()}
+        carriers = {name: c for name, c in self._plugins.carriers().items() if _is_ready(name, c)}
         if not carriers:
             return 0
         params = {
@@ -143,3 +144,11 @@ class Pump:
             except Exception:
                 logger.exception("the pump's turn failed; trying again in %.0f s", every)
             stop.wait(every)
+
+
+def _is_ready(name: str, carrier: Carrier) -> bool:
+    try:
+        return carrier.ready()
+    except Exception:
+        logger.exception("carrier %s cannot tell whether it is ready; again later", name)
+        return False

@@ -215,6 +215,12 @@ def _parse(row: Variable, given: object) -> object:
     try:
         return kind.parse(str(given).strip())
     except ValueError:
+        driver = str(given).partition("://")[0].strip()
+        if kind is URL and driver.startswith(("postgresql+", "postgres+")):
+            raise SettingsError(
+                f"{row.env} is a {driver}:// address, which only SQLAlchemy understands;"
+                f" accepted: {row.accepts}"
+            ) from None
         shown = "(hidden: it may hold a password)" if kind is URL else repr(given)
         raise SettingsError(f"{row.env} is {shown}; accepted: {row.accepts}") from None
 

@@ -32,7 +32,7 @@ class Ambiguous(PapayyaError):
 def retry(
     cli: Cli, /, name: str | None, key: str | None, run: str | None, as_json: bool, **who: Any
 ) -> None:
-    """Queue the failed items of RUN again, or one item by its KEY.
+    """Queue the failed items of RUN again, and those parked by hand; or one item by its KEY.
 
     Finished steps are kept and not paid for again; findings become history.
     """
@@ -42,15 +42,14 @@ def retry(
         if name is None:
             raise click.UsageError("name a RUN, or an item with --item KEY")
         _refuse_alone(who)
-        reads.find_run(connection, name)
+        [before] = reads.list_runs(connection, run=reads.find_run(connection, name), limit=1)
         number = acts.retry(connection, name)
+        said = _retried(number, before)
     else:
-        chosen = _choose(connection, key, name, who, {"failed"})
-        name, items = chosen.run, [chosen.id] if chosen.state == "failed" else []
-        number = acts.retry(connection, name, items)
-    said = (
-        f"{show.count(number, 'failed item')} queued again" if number else _nothing(key, "failed")
-    )
+        chosen = _choose(connection, key, name, who, {"failed", "paused"})
+        name = chosen.run
+        number = acts.retry(connection, name, [chosen.id])
+        said = f"{chosen.state} item {key} queued again" if number else _not_retried(chosen)
     _say(connection, name, as_json, said, ["retry", number])
 
 
@@ -84,9 +83,11 @@ def cancel(
     connection = cli.connection
     if key is None:
         _refuse_alone(who)
-        reads.find_run(connection, name)
+        [before] = reads.list_runs(connection, run=reads.find_run(connection, name), limit=1)
         number = acts.cancel(connection, name, reason)
         said = f"run {name} and {show.count(number, 'open item')} cancelled"
+        if before.cancelled_at is not None and not number:
+            said = f"run {name} was cancelled already"
     else:
         open_states = {"queued", "running", "paused", "waiting"}
         chosen = _choose(connection, key, name, who, open_states)
@@ -114,6 +115,8 @@ def drain(cli: Cli, /, name: str, off: bool, as_json: bool) -> None:
     else:
         state = "drains" if changed else "was draining already"
         said = f"run {name} {state}: {show.count(running, 'item')} in hand, {held:,} held back"
+        if not running + held:
+            said = f"run {name} {state}, but no item of it is open: there is nothing to hold back"
     _say(connection, name, as_json, said, ["drain", int(changed)])
 
 
@@ -163,6 +166,34 @@ def _nothing(key: str | None, state: str) -> str:
         if key is None
         else f"nothing to do: {key} is not {state}"
     )
+
+
+def _retried(number: int, before: RunRow) -> str:
+    failed = min(number, before.failed)
+    counts = [(failed, "failed item"), (number - failed, "parked item")]
+    parts = [show.count(count, what) for count, what in counts if count]
+    said = f"{' and '.join(parts)} queued again" if number else _nothing(None, "failed")
+    if before.cancelled_at is not None and before.failed:
+        said = f"nothing to do: run {before.run} was cancelled; submit its items in a new run"
+    if kept := before.flagged - before.failed:
+        said += (
+            f"; {show.count(kept, 'flagged item')} completed and stay: their answers are"
+            " checkpointed, submit them in a new run to have them anew"
+        )
+    return said
+
+
+def _not_retried(item: ItemRow) -> str:
+    said = f"nothing to do: {item.key} is not failed"
+    if item.state == "completed":
+        return f"{said}: it completed, its answers are checkpointed; submit it in a new run"
+    if item.state == "cancelled":
+        return f"{said}: it was cancelled; submit it in a new run"
+    if item.state == "paused":
+        return f"{said}: it is paused ({item.reason}); raise budget_usd and run again"
+    if item.state == "failed":
+        return f"nothing to do: the run of {item.key} was cancelled; submit it in a new run"
+    return said
 
 
 def _say(connection: reads.Connection, name: str, as_json: bool, said: str, did: list[Any]) -> None:

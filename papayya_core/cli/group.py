@@ -148,6 +148,8 @@ def describe(error: BaseException) -> str:
     text = _PASSWORD.sub(r"\1:***@", safe(" ".join(said.split())))
     if isinstance(error, PapayyaError | click.ClickException):
         return text
+    if type(error).__name__ == "InsufficientPrivilege":
+        return f"Postgres: {text}. docs/operations.md lists the grants."
     if type(error).__module__.startswith("psycopg"):
         return f"Postgres: {text or type(error).__name__}. `papayya doctor` checks the database."
     return f"unexpected {type(error).__name__}: {text}. --debug shows where."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import click
@@ -121,7 +121,7 @@ def run(cli: Cli, name: str, as_json: bool) -> None:
     _clusters(out, page)
     _lost(out, page.lost)
     out.print()
-    for line in next_steps(page.run):
+    for line in next_steps(page.run, page.budgets):
         out.print(Text(line), soft_wrap=True)
 
 
@@ -146,7 +146,7 @@ def _emit(page: Page) -> None:
             "findings": page.clusters[:CLUSTERS],
             "findings_cut": len(page.clusters) > CLUSTERS,
             "lost_deliveries": page.lost,
-            "next": list(next_steps(page.run)),
+            "next": list(next_steps(page.run, page.budgets)),
         }
     )
 
@@ -203,7 +203,7 @@ def _lost(out: Console, lost: list[Lost]) -> None:
         out.print("papayya audit names them all", style="dim")
 
 
-def next_steps(run: RunRow) -> Iterator[str]:
+def next_steps(run: RunRow, budgets: Sequence[BudgetRow] = ()) -> Iterator[str]:
     """Say how to go on with a run."""
     name = shlex.quote(show.safe(run.run))
     if run.draining:
@@ -214,6 +214,8 @@ def next_steps(run: RunRow) -> Iterator[str]:
         yield f"Its {show.count(run.open, 'open item')}: sent by {show.safe(run.carrier)}"
     if run.paused:
         yield f"Paused: papayya items --run {name} --state paused shows why"
+    if run.paused and any(one.spent_nusd >= one.limit_nusd for one in budgets):
+        yield "A budget is exhausted: raise budget_usd, then go on"
     if run.flagged:
         yield f"What needs a look: papayya items --run {name} --flagged"
     if run.failed:

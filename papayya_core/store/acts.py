@@ -11,7 +11,7 @@ _FILE = "acts.sql"
 
 
 def retry(connection: Connection, run: str | None, items: Sequence[int] | None = None) -> int:
-    """Queue the failed items of a run, or these; return how many there were."""
+    """Queue the failed and parked items of a run, or these; return how many there were."""
     chosen = None if items is None else list(items)
     return len(values(connection, "retry", _FILE, run=run, items=chosen))
 

@@ -340,4 +340,6 @@ def _away(waited: float) -> str:
 
 
 def _refused(name: str, error: psycopg.Error) -> str:
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return f"Postgres refused {name}: {_line(error)}. docs/operations.md lists the grants."
     return f"Postgres refused {name}: {_line(error)}. `papayya doctor` checks the database."

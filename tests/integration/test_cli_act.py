@@ -38,6 +38,16 @@ def test_retry_twice_is_once(filled: World) -> None:
     assert (again["changed"], again["said"]) == (0, "nothing to do: no failed items")
 
 
+def test_retry_says_what_it_cannot(filled: World) -> None:
+    """What completed is not queued again, and why not is said."""
+    filled.carry(filled.run("r"), "good")
+    assert "it completed, its answers are" in papayya("retry", "--item", "good").stdout
+    papayya("cancel", "r")
+    assert "run r was cancelled already" in papayya("cancel", "r").stdout
+    assert "submit its items in a new run" in papayya("retry", "r").stdout
+    assert "there is nothing to hold back" in papayya("drain", "r").stdout
+
+
 def test_retry_one_item(filled: World) -> None:
     """One item is queued again by its key alone; one that did not fail is left alone."""
     filled.carry(filled.run("r"), "worse", broken)
