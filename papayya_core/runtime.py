@@ -10,7 +10,7 @@ import atexit
 import contextlib
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import psycopg
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from papayya_core.contract import Agent, AgentRef
+
+
+_KEEPER = "papayya-keeper"
 
 
 def prepare_database(settings: Settings) -> str:
@@ -105,7 +108,7 @@ class Runtime:
             engine = self._async.setdefault(loop, AsyncEngine(store, self.plugins, self.settings))
             if engine.store is store:
                 await store.open_pool()
-                keeper = loop.create_task(_close_with_loop(store))
+                keeper = loop.create_task(_close_with_loop(store), name=_KEEPER)
                 self._keepers.add(keeper)  # a loop keeps only weak references to its tasks
                 keeper.add_done_callback(self._keepers.discard)
         return engine
@@ -165,11 +168,20 @@ class Runtime:
 
 
 async def _close_with_loop(store: AsyncStore) -> None:
-    """Close the pool when asyncio.run cancels what is left at its end."""
+    """Close the pool when asyncio.run cancels what is left at its end, after what still needs it."""
     try:
         await asyncio.Event().wait()
     finally:
-        await store.close_pool()
+        try:
+            await asyncio.gather(*_leaving(), return_exceptions=True)
+        finally:
+            await store.close_pool()
+
+
+def _leaving() -> list[asyncio.Task[Any]]:
+    """Return the tasks of this loop that were cancelled and put their items back right now."""
+    tasks = asyncio.all_tasks()
+    return [task for task in tasks if task.cancelling() and task.get_name() != _KEEPER]
 
 
 _runtime: Runtime | None = None

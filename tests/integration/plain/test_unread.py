@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import gc
 import logging
+import signal
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -152,4 +154,38 @@ def test_leaving_at_the_end(script: Script, capsys: pytest.CaptureFixture[str]) 
     said = capsys.readouterr().err
     assert "Ctrl-C" not in said
     assert "stopped" not in said
+    script.change("UPDATE papayya.run SET sealed_at = now()")
+
+
+def test_a_loop_that_ends_around_items(script: Script) -> None:
+    """Items in tasks that the end of their loop cancels go back before the pool is closed."""
+    begun = asyncio.Event()
+
+    @agent
+    async def hang(n: int) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def leave_behind() -> asyncio.Task[None]:
+        task = asyncio.ensure_future(hang(1))
+        await begun.wait()
+        return task
+
+    asyncio.run(leave_behind())
+    assert script.states() == {"1": "queued"}
+    assert script.rows("SELECT 1 FROM papayya.dispatch WHERE ended_at IS NULL") == []
+
+
+def test_an_interrupt_while_coroutines_run(script: Script) -> None:
+    """Ctrl-C in the map of an async agent puts its items back, and ends its loop."""
+
+    @agent
+    async def hang(n: int) -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        await asyncio.Event().wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        list(hang.map([1]))
+    assert script.states() == {"1": "queued"}
+    assert "papayya-loop" not in {thread.name for thread in threading.enumerate()}
     script.change("UPDATE papayya.run SET sealed_at = now()")
