@@ -18,7 +18,7 @@ import psycopg
 from papayya_core import embedded, migrate
 from papayya_core.engine import Engine
 from papayya_core.engine_async import AsyncEngine
-from papayya_core.errors import StoreUnavailable
+from papayya_core.errors import StoreError, StoreUnavailable
 from papayya_core.heartbeat import Heartbeat
 from papayya_core.owner import owner
 from papayya_core.plugins import Plugins
@@ -52,6 +52,9 @@ def prepare_database(settings: Settings) -> str:
     except psycopg.OperationalError as error:
         msg = f"PAPAYYA_DATABASE_URL cannot be reached: {error}. `papayya doctor` says more."
         raise StoreUnavailable(msg) from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        msg = f"{error.diag.message_primary}: the role lacks the grants in docs/operations.md"
+        raise StoreError(msg) from error
     return settings.database_url
 
 

@@ -85,8 +85,7 @@ def test_installed_plugins(installed: dict[str, str]) -> None:
     ],
 )
 def test_plugins_that_are_off(installed: dict[str, str], text: str, why: str) -> None:
-    """A missing library, an error at import and a malformed hook turn a plugin off and say why;
-    the others are on."""
+    """What is missing, broken or malformed turns its plugin off and says why; the others are on."""
     installed.update(a_bad=text, z_good=GOOD)
     plugins = Plugins()
     bad = status(plugins, "a_bad")

@@ -17,8 +17,7 @@ from papayya_core.errors import InvalidKey, NonRetriable, Reject
 
 @given(st.text(max_size=600) | st.text(st.characters(), max_size=600))
 def test_names(text: str) -> None:
-    """A name is accepted exactly when Postgres can keep it: 1 to 500 characters, no NUL, no lone
-    surrogate."""
+    """A name is what Postgres can keep: 1 to 500 characters, no NUL, no lone surrogate."""
     fits = 0 < len(text) <= 500 and "\x00" not in text
     fits = fits and not any("\ud800" <= c <= "\udfff" for c in text)
     if fits:

@@ -40,9 +40,10 @@ def test_an_exception_without_a_message_fails_its_item_only(papayya_database: st
             raise Unreadable
         return n
 
+    before = live_fences()
     states = {result.key: result.state for result in work.map([0, 1, 2])}
     assert states == {"0": "completed", "1": "failed", "2": "completed"}
-    assert not live_fences()
+    assert live_fences() <= before
 
 
 def test_evidence_that_json_does_not_know(papayya_database: str) -> None:

@@ -48,8 +48,7 @@ def test_threads_on_one_item(script: Script) -> None:
 
 
 def test_ten_thousand_steps(script: Script) -> None:
-    """An item of 10,000 steps resumes without running one, and its next step touches no more rows
-    than its first did."""
+    """An item of 10,000 steps resumes without running one; its next step is as cheap as the first."""
     till = Till()
     interrupt = [True]
 
