@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 
 _KEEPER = "papayya-keeper"
+_POOLS = ("AsyncConnectionPool.", "AsyncScheduler.")
+_LAST_WRITES = 10.0  # seconds for cancelled items to go back
 
 
 def prepare_database(settings: Settings) -> str:
@@ -176,15 +178,21 @@ async def _close_with_loop(store: AsyncStore) -> None:
         await asyncio.Event().wait()
     finally:
         try:
-            await asyncio.gather(*_leaving(), return_exceptions=True)
+            if leaving := _leaving():
+                await asyncio.wait(leaving, timeout=_LAST_WRITES)
         finally:
             await store.close_pool()
 
 
 def _leaving() -> list[asyncio.Task[Any]]:
     """Return the tasks of this loop that were cancelled and put their items back right now."""
-    tasks = asyncio.all_tasks()
-    return [task for task in tasks if task.cancelling() and task.get_name() != _KEEPER]
+    return [task for task in asyncio.all_tasks() if task.cancelling() and not _is_ours(task)]
+
+
+def _is_ours(task: asyncio.Task[Any]) -> bool:
+    """Tell keepers, and the pool's own tasks: they may survive being cancelled until it closes."""
+    made_of = getattr(task.get_coro(), "__qualname__", "")
+    return task.get_name() == _KEEPER or made_of.startswith(_POOLS)
 
 
 _runtime: Runtime | None = None
