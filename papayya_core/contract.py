@@ -211,8 +211,7 @@ class ItemResult:
         return self.outcome in ("degraded", "failed")
 
 
-@dataclass(frozen=True, slots=True)
-class StepCall:
+class StepCall(NamedTuple):
     """One request to run a step: what to run, and what makes it the same step again."""
 
     label: str

@@ -45,7 +45,7 @@ class Combiner(Generic[T, R]):
         self,
         flush: Callable[[list[T]], list[R]],
         lanes: int,
-        company: int = 8,
+        company: int = 12,
         limit: int = 256,
     ) -> None:
         self._flush = flush

@@ -44,7 +44,7 @@ class AsyncCombiner(Generic[T, R]):
         self,
         flush: Callable[[list[T]], Awaitable[list[R]]],
         lanes: int,
-        company: int = 8,
+        company: int = 12,
         limit: int = 256,
     ) -> None:
         self._flush = flush
