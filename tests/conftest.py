@@ -10,7 +10,7 @@ import pytest
 
 from papayya_core.testing.servers import throwaway_server
 
-pytest_plugins = ["tests.support.counts", "pytester"]
+pytest_plugins = ["tests.support.counts", "tests.support.celery_fixtures", "pytester"]
 
 SERVERS = ("pg18", "pg15")
 ON_EVERY_SERVER = ("integration", "migration")
