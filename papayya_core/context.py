@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from papayya_core.contract import Run
     from papayya_core.execution import Execution, Step
 
 P = ParamSpec("P")
@@ -19,6 +20,7 @@ R = TypeVar("R")
 
 _EXECUTION: ContextVar[Execution | None] = ContextVar("papayya_execution", default=None)
 _STEP: ContextVar[Step | None] = ContextVar("papayya_step", default=None)
+_RUN: ContextVar[Run | None] = ContextVar("papayya_run", default=None)
 
 
 def current() -> Execution | None:
@@ -29,6 +31,16 @@ def current() -> Execution | None:
 def current_step() -> Step | None:
     """Return the step that is current here; None for code outside any step."""
     return _STEP.get()
+
+
+def block_run() -> Run | None:
+    """Return the run whose block the caller is in, if any."""
+    return _RUN.get()
+
+
+def enter_run(run: Run | None) -> None:
+    """Make a run the one of the block that the caller is in."""
+    _RUN.set(run)
 
 
 def activate(execution: Execution | None) -> None:

@@ -22,7 +22,10 @@ Outcome = Literal["ok", "degraded", "failed"]
 Severity = Literal["note", "degraded", "failed"]
 StepState = Literal["started", "completed", "failed", "unstored"]
 Mode = Literal["enforce", "observe", "off"]
-OpenVerdict = Literal["go", "done", "failed", "cancelled", "wait", "busy", "pause", "drain", "drop"]
+OpenVerdict = Literal[
+    "go", "done", "failed", "cancelled", "wait", "busy", "pause", "drain", "drop", "unknown"
+]
+Pauser = Literal["budget", "hand", "code"]
 
 ENDED: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
 
@@ -73,7 +76,11 @@ class Body(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One item to capture. ``ordinal`` None: the same key and input mean the same item."""
+    """One item to capture. ``ordinal`` None: the same key and digest mean the same item.
+
+    ``envelope``: how its carrier sends it. ``cohort``, ``place``: what it is a part of, and where.
+    ``follows``: the cohort that it is started by.
+    """
 
     tenant: str
     key: str
@@ -82,6 +89,25 @@ class Submission:
     ordinal: int | None = None
     parent_id: int | None = None
     refusal: str | None = None
+    envelope: Body | None = None
+    cohort: str | None = None
+    place: int | None = None
+    follows: str | None = None
+
+
+class Intake(NamedTuple):
+    """Where messages are submitted: run (with the label it is made with), carrier and agent.
+
+    ``seal``: their run has no other input. ``resend``: seconds until the pump may send what nobody
+    has opened.
+    """
+
+    run: str
+    label: str
+    seal: bool
+    carrier: str
+    agent: str
+    resend: float
 
 
 class Captured(NamedTuple):
@@ -120,7 +146,8 @@ class Known(NamedTuple):
 class Opened(NamedTuple):
     """The answer to open: with the verdict ``go`` there is a fence, else a reason.
 
-    ``delay``: seconds until it may be worth asking again (wait, busy).
+    ``delay``: seconds until it may be worth asking again (wait, busy). ``told``: the carrier of an
+    ended item knows its end.
     """
 
     verdict: OpenVerdict
@@ -131,6 +158,7 @@ class Opened(NamedTuple):
     delivery: int | None
     left_nusd: int | None
     began: datetime | None
+    told: bool = True
 
 
 @dataclass(slots=True)
@@ -157,7 +185,7 @@ class StepRow:
 class Checkpointed(NamedTuple):
     """How an item may go on after a checkpoint."""
 
-    verdict: Literal["go", "cancelled", "lost"]
+    verdict: Literal["go", "pause", "cancelled", "lost"]
     stored: bool
     left_nusd: int | None
 
@@ -226,7 +254,12 @@ class StepCall(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """An item that the pump asks a carrier to send again."""
+    """An item that the pump asks a carrier to send again.
+
+    ``sends``: how often it was sent before this. ``parked``: seconds it was paused in all.
+    ``digest``: what made it one submission. ``envelope``: as the carrier gave it, packed by
+    ``codec``; None when it has none.
+    """
 
     item_id: int
     key: str
@@ -236,6 +269,11 @@ class Send:
     tenant: str
     dispatch_no: int
     envelope_hash: bytes | None
+    sends: int = 0
+    parked: float = 0.0
+    digest: bytes | None = None
+    codec: int | None = None
+    envelope: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

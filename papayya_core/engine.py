@@ -13,6 +13,8 @@ from papayya_core import codec, context, rules, sync
 from papayya_core.checks import CheckContext
 from papayya_core.contract import Finding, ItemResult, Transition
 from papayya_core.errors import (
+    BudgetPaused,
+    HandPaused,
     ItemCancelled,
     ItemTimedOut,
     LeaseLost,
@@ -31,7 +33,7 @@ from papayya_core.store import rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from papayya_core.contract import Agent, Captured, Closed, Opened, Run
+    from papayya_core.contract import Agent, Captured, Closed, Opened, Pauser, Run
     from papayya_core.plugins import Plugins
     from papayya_core.settings import Settings
     from papayya_core.store.store import Store
@@ -92,12 +94,17 @@ class Engine:
             with context.executing(execution):
                 output = sync.call(fn, args, kwargs)
         except BaseException as error:  # noqa: BLE001 - each kind has its own ending
-            return self._end_raised(execution, error)
+            return self.end_raised(execution, error)
+        return self.end_returned(execution, output)
+
+    def end_returned(self, execution: Execution, output: object) -> Ended:
+        """End a dispatch whose body returned; a latched signal that it swallowed still counts."""
         if execution.latch is not None and not isinstance(execution.latch, LeaseLost):
             return self.stop(execution, execution.latch)
         return self.complete(execution, execution.output_or(output))
 
-    def _end_raised(self, execution: Execution, error: BaseException) -> Ended:
+    def end_raised(self, execution: Execution, error: BaseException) -> Ended:
+        """End a dispatch whose body raised; only what is not an Exception passes."""
         if isinstance(error, Signal):
             execution.trip(error)
         ours = isinstance(error, (Exception, Signal, BaseExceptionGroup))
@@ -120,7 +127,8 @@ class Engine:
         if isinstance(signal, Throttled):
             ended = self.release(execution, "waiting", signal.reason, signal.delay)
         elif isinstance(signal, Paused):
-            ended = self.release(execution, "paused", signal.reason)
+            by = _paused_by(signal)
+            ended = self.release(execution, "paused", signal.reason, paused_by=by)
         elif isinstance(signal, ItemCancelled):
             ended = self._close(execution, "cancelled", signal.reason, [])
         else:
@@ -150,10 +158,10 @@ class Engine:
         ended.output = output if ended.state == "completed" else None
         return ended
 
-    def fail(self, execution: Execution, error: BaseException) -> Ended:
+    def fail(self, execution: Execution, error: BaseException, check: str = "exception") -> Ended:
         """End an item with the exception that its body raised."""
         reason = rules.describe_error(error)
-        finding = Finding("exception", "failed", reason, rules.as_evidence(error))
+        finding = Finding(check, "failed", reason, rules.as_evidence(error))
         ended = self._close(execution, "failed", reason, [finding])
         ended.error = error
         return ended
@@ -189,6 +197,7 @@ class Engine:
         item, fence = execution.item_id, execution.fence
         cost, tokens = execution.cost_nusd, execution.tokens
         end = partial(self.store.close, item, fence, state, cost_nusd=cost, tokens=tokens)
+        end = partial(end, tell=execution.tell)
         try:
             return end(reason=reason, body=body, findings=findings)
         except StoreUnavailable:
@@ -210,9 +219,12 @@ class Engine:
         delay: float = 0.0,
         *,
         lost: bool = False,
+        paused_by: Pauser | None = None,
     ) -> Ended:
         """End a dispatch, not its item: queued, waiting or paused. Finished steps are kept."""
         execution.leave()
+        if execution.before_parking is not None and state != "queued":
+            execution.before_parking(state, reason)
         verdict = self.store.release(
             execution.item_id,
             execution.fence,
@@ -223,6 +235,7 @@ class Engine:
             cost_nusd=execution.cost_nusd,
             tokens=execution.tokens,
             lost=lost,
+            paused_by=paused_by,
         )
         ended = Ended(verdict, reason=reason, delay=delay, findings=list(execution.findings))
         self._tell(execution, ended)
@@ -285,3 +298,9 @@ class Engine:
             reason,
             error,
         )
+
+
+def _paused_by(signal: Paused) -> Pauser:
+    if isinstance(signal, BudgetPaused):
+        return "budget"
+    return "hand" if isinstance(signal, HandPaused) else "code"

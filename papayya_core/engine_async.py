@@ -12,6 +12,8 @@ from papayya_core import aio, codec, context, rules
 from papayya_core.checks import CheckContext
 from papayya_core.contract import Finding, ItemResult, Transition
 from papayya_core.errors import (
+    BudgetPaused,
+    HandPaused,
     ItemCancelled,
     ItemTimedOut,
     LeaseLost,
@@ -30,7 +32,7 @@ from papayya_core.store import rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from papayya_core.contract import Agent, Captured, Closed, Opened, Run
+    from papayya_core.contract import Agent, Captured, Closed, Opened, Pauser, Run
     from papayya_core.plugins import Plugins
     from papayya_core.settings import Settings
     from papayya_core.store.store_async import AsyncStore
@@ -91,12 +93,17 @@ class AsyncEngine:
             with context.executing(execution):
                 output = await aio.call(fn, args, kwargs)
         except BaseException as error:  # noqa: BLE001 - each kind has its own ending
-            return await self._end_raised(execution, error)
+            return await self.end_raised(execution, error)
+        return await self.end_returned(execution, output)
+
+    async def end_returned(self, execution: Execution, output: object) -> Ended:
+        """End a dispatch whose body returned; a latched signal that it swallowed still counts."""
         if execution.latch is not None and not isinstance(execution.latch, LeaseLost):
             return await self.stop(execution, execution.latch)
         return await self.complete(execution, execution.output_or(output))
 
-    async def _end_raised(self, execution: Execution, error: BaseException) -> Ended:
+    async def end_raised(self, execution: Execution, error: BaseException) -> Ended:
+        """End a dispatch whose body raised; only what is not an Exception passes."""
         if isinstance(error, Signal):
             execution.trip(error)
         ours = isinstance(error, (Exception, Signal, BaseExceptionGroup))
@@ -119,7 +126,8 @@ class AsyncEngine:
         if isinstance(signal, Throttled):
             ended = await self.release(execution, "waiting", signal.reason, signal.delay)
         elif isinstance(signal, Paused):
-            ended = await self.release(execution, "paused", signal.reason)
+            by = _paused_by(signal)
+            ended = await self.release(execution, "paused", signal.reason, paused_by=by)
         elif isinstance(signal, ItemCancelled):
             ended = await self._close(execution, "cancelled", signal.reason, [])
         else:
@@ -149,10 +157,12 @@ class AsyncEngine:
         ended.output = output if ended.state == "completed" else None
         return ended
 
-    async def fail(self, execution: Execution, error: BaseException) -> Ended:
+    async def fail(
+        self, execution: Execution, error: BaseException, check: str = "exception"
+    ) -> Ended:
         """End an item with the exception that its body raised."""
         reason = rules.describe_error(error)
-        finding = Finding("exception", "failed", reason, rules.as_evidence(error))
+        finding = Finding(check, "failed", reason, rules.as_evidence(error))
         ended = await self._close(execution, "failed", reason, [finding])
         ended.error = error
         return ended
@@ -190,6 +200,7 @@ class AsyncEngine:
         item, fence = execution.item_id, execution.fence
         cost, tokens = execution.cost_nusd, execution.tokens
         end = partial(self.store.close, item, fence, state, cost_nusd=cost, tokens=tokens)
+        end = partial(end, tell=execution.tell)
         try:
             return await end(reason=reason, body=body, findings=findings)
         except StoreUnavailable:
@@ -211,9 +222,12 @@ class AsyncEngine:
         delay: float = 0.0,
         *,
         lost: bool = False,
+        paused_by: Pauser | None = None,
     ) -> Ended:
         """End a dispatch, not its item: queued, waiting or paused. Finished steps are kept."""
         execution.leave()
+        if execution.before_parking is not None and state != "queued":
+            execution.before_parking(state, reason)
         verdict = await self.store.release(
             execution.item_id,
             execution.fence,
@@ -224,6 +238,7 @@ class AsyncEngine:
             cost_nusd=execution.cost_nusd,
             tokens=execution.tokens,
             lost=lost,
+            paused_by=paused_by,
         )
         ended = Ended(verdict, reason=reason, delay=delay, findings=list(execution.findings))
         self._tell(execution, ended)
@@ -286,3 +301,9 @@ class AsyncEngine:
             reason,
             error,
         )
+
+
+def _paused_by(signal: Paused) -> Pauser:
+    if isinstance(signal, BudgetPaused):
+        return "budget"
+    return "hand" if isinstance(signal, HandPaused) else "code"

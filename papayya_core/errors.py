@@ -19,7 +19,8 @@ PapayyaError                 something the caller can act on; the message says w
 
 Signal (BaseException)       control flow; a user's ``except Exception`` must not swallow it
 ├── Paused                   the item is parked until somebody or something releases it
-│   └── BudgetPaused         … because a budget is exhausted
+│   ├── BudgetPaused         … because a budget is exhausted
+│   └── HandPaused           … because somebody asked for it
 ├── Throttled                the item waits until a due time
 ├── ItemCancelled            somebody cancelled the item
 ├── ItemTimedOut             the item passed its ``max_seconds`` or ``max_steps``
@@ -114,6 +115,10 @@ class Paused(Signal):
 
 class BudgetPaused(Paused):
     """The item is parked because a budget is exhausted."""
+
+
+class HandPaused(Paused):
+    """The item is parked because somebody paused it, its run or its tenant."""
 
 
 class Throttled(Signal):

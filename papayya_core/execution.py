@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 
 from papayya_core import rules
 from papayya_core.contract import Finding, Known, StepKey, StepRow
-from papayya_core.errors import BudgetPaused, ItemCancelled, ItemTimedOut, LeaseLost, Signal
+from papayya_core.errors import (
+    BudgetPaused,
+    HandPaused,
+    ItemCancelled,
+    ItemTimedOut,
+    LeaseLost,
+    Signal,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,6 +133,8 @@ class Execution:
         self._children: dict[tuple[str, str], int] = {}
         self._uuids = 0
         self.on_signal: Callable[[], None] | None = None  # turns a signal into an exception
+        self.before_parking: Callable[[str, str], None] | None = None  # (state, reason)
+        self.tell: float | None = None  # seconds until its carrier is told the end, see close
         self._output: list[object] = []
         self.on_complete: Callable[[object], None] = self._output.append
 
@@ -264,6 +273,8 @@ class Execution:
             self.trip(LeaseLost("another worker took the item over"))
         elif answer.verdict == "cancelled":
             self.trip(ItemCancelled("the item was cancelled"))
+        elif answer.verdict == "pause":
+            self.trip(HandPaused("paused by hand"))
         if answer.left_nusd is not None and self._left is not None:
             self._left = answer.left_nusd
 

@@ -88,8 +88,14 @@ class Runtime:
                 self._dsn = prepare_database(self.settings)
                 # registered after the embedded server's own exit, so it runs before that
                 atexit.register(self.close)
-                self._heartbeat = Heartbeat(self._dsn, self.settings, self.owner)
             return self._dsn
+
+    def beat(self) -> None:
+        """Renew the leases of this process from now on; a process that only submits has none."""
+        if self._heartbeat is None:
+            with self._lock:
+                if self._heartbeat is None and self._dsn is not None:
+                    self._heartbeat = Heartbeat(self._dsn, self.settings, self.owner)
 
     def engine(self) -> Engine:
         """Return the engine for threads."""
@@ -98,6 +104,7 @@ class Runtime:
                 if self._engine is None:
                     store = Store(self.dsn, self.settings, self.owner)
                     store.revive = self._revive()
+                    store.before_lease = self.beat
                     store.open_pool()
                     self._engine = Engine(store, self.plugins, self.settings)
         return self._engine
@@ -110,6 +117,7 @@ class Runtime:
             dsn = self.dsn if self._dsn else await asyncio.to_thread(lambda: self.dsn)
             store = AsyncStore(dsn, self.settings, self.owner)
             store.revive = self._revive()
+            store.before_lease = self.beat
             engine = self._async.setdefault(loop, AsyncEngine(store, self.plugins, self.settings))
             if engine.store is store:
                 await store.open_pool()
@@ -169,6 +177,7 @@ class Runtime:
             self._engine = None
         if self._heartbeat is not None:
             self._heartbeat.stop()
+            self._heartbeat = None
         self._dsn = None
 
 

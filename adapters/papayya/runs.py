@@ -6,7 +6,6 @@ import secrets
 import threading
 import time
 from collections.abc import Collection
-from contextvars import ContextVar
 from types import TracebackType
 from typing import Self
 
@@ -19,7 +18,6 @@ from papayya_core.contract import Agent, Run
 from papayya_core.runtime import Runtime, runtime
 
 CARRIER = "plain"
-_ACTIVE: ContextVar[Run | None] = ContextVar("papayya_run", default=None)
 
 
 def new_name(label: str) -> str:
@@ -85,8 +83,8 @@ class NamedRun:
         if not given:
             say_resume(self.run)
         self._unread = unread.of(self.run.id)
-        self._before = _ACTIVE.get()
-        _ACTIVE.set(self.run)
+        self._before = context.block_run()
+        context.enter_run(self.run)
         return self
 
     def __exit__(
@@ -97,7 +95,7 @@ class NamedRun:
     ) -> None:
         if self.run is None:
             return
-        _ACTIVE.set(self._before)
+        context.enter_run(self._before)
         if kind is not None:
             return
         if unread.of(self.run.id) <= self._unread:
@@ -178,7 +176,7 @@ def ambient() -> _Ambient:
 def named_run() -> Run | None:
     """Return the run that is current here: the current item's, else the block's."""
     execution = context.current()
-    return execution.run if execution is not None else _ACTIVE.get()
+    return execution.run if execution is not None else context.block_run()
 
 
 def cap(here: Runtime, run: Run, agent: Agent) -> None:

@@ -26,6 +26,7 @@ CREATE TYPE papayya.item_state AS ENUM
 CREATE TYPE papayya.outcome AS ENUM ('ok', 'degraded', 'failed');
 CREATE TYPE papayya.severity AS ENUM ('note', 'degraded', 'failed');
 CREATE TYPE papayya.step_state AS ENUM ('started', 'completed', 'failed', 'unstored');
+CREATE TYPE papayya.pauser AS ENUM ('budget', 'hand', 'code');
 CREATE TYPE papayya.ending AS ENUM
     ('completed', 'failed', 'cancelled', 'paused', 'waiting', 'released', 'lost');
 
@@ -34,6 +35,7 @@ CREATE TABLE papayya.tenant (
     name       papayya.name NOT NULL UNIQUE,
     weight     numeric NOT NULL DEFAULT 1 CHECK (weight > 0),
     settings   jsonb NOT NULL DEFAULT '{}',
+    paused_at  timestamptz,                 -- by hand: none of its items is begun
     created_at timestamptz NOT NULL DEFAULT papayya.now()
 );
 
@@ -71,6 +73,7 @@ CREATE TABLE papayya.run (
     draining     boolean NOT NULL DEFAULT false,
     created_at   timestamptz NOT NULL DEFAULT papayya.now(),
     sealed_at    timestamptz,
+    paused_at    timestamptz,               -- by hand: none of its items is begun
     cancelled_at timestamptz
 );
 
@@ -85,14 +88,19 @@ CREATE TABLE papayya.item (
     outcome       papayya.outcome,
     reason        text,                     -- why it is paused, waiting or failed, in one line
     input_hash    bytea,                    -- payload; NULL: the input could not be stored
-    input_digest  bytea,                    -- what "the same input" means
+    input_digest  bytea,                    -- what makes it the same submission again: of its input, or of its message's id
     output_hash   bytea,                    -- payload
     envelope_hash bytea,                    -- payload: how the carrier sends it again
+    carrier       text,                     -- who sends it; NULL: its run's
     version_id    bigint REFERENCES papayya.agent_version,
     parent_id     bigint,
     replay_of     bigint,
     deliveries    papayya.number NOT NULL DEFAULT 0,
-    dispatch_no   int NOT NULL DEFAULT 0,
+    dispatch_no   int NOT NULL DEFAULT 0,   -- of its envelope; what was sent with an earlier one is stale
+    sends         papayya.number NOT NULL DEFAULT 0, -- how often the pump has sent this envelope
+    paused_by     papayya.pauser,           -- while it runs: it is asked to pause at its next step
+    parked_at     timestamptz,              -- since when it is paused
+    parked        interval NOT NULL DEFAULT '0', -- how long it was paused before
     cost_nusd     papayya.amount NOT NULL DEFAULT 0,
     tokens        papayya.amount NOT NULL DEFAULT 0,
     steps         int NOT NULL DEFAULT 0,
@@ -100,19 +108,20 @@ CREATE TABLE papayya.item (
     started_at    timestamptz,
     finished_at   timestamptz,
     due_at        timestamptz,
-    send_at       timestamptz,              -- when the pump sends it (again); NULL: nobody asked
+    send_at       timestamptz,              -- when the pump sends it (again); of an ended item: so that its carrier learns the end
     UNIQUE (run_id, agent_id, tenant_id, key, ordinal),
     CONSTRAINT outcome_is_for_ended_items
         CHECK ((outcome IS NOT NULL) = (state IN ('completed', 'failed'))),
     CONSTRAINT failed_items_failed CHECK (state <> 'failed' OR outcome = 'failed'),
     CONSTRAINT ended_items_have_an_end
         CHECK ((finished_at IS NOT NULL) = (state IN ('completed', 'failed', 'cancelled'))),
-    CONSTRAINT waiting_items_are_due CHECK ((due_at IS NOT NULL) = (state = 'waiting'))
+    CONSTRAINT waiting_items_are_due CHECK ((due_at IS NOT NULL) = (state = 'waiting')),
+    CONSTRAINT paused_items_say_by_whom CHECK (state <> 'paused' OR (paused_by IS NOT NULL AND parked_at IS NOT NULL))
 ) WITH (fillfactor = 70);
 CREATE INDEX item_open ON papayya.item (run_id, id)
     WHERE state IN ('queued', 'running', 'paused', 'waiting');
 CREATE INDEX item_due ON papayya.item (due_at) WHERE state = 'waiting';
-CREATE INDEX item_send ON papayya.item (send_at) WHERE state = 'queued' AND send_at IS NOT NULL;
+CREATE INDEX item_send ON papayya.item (send_at) WHERE send_at IS NOT NULL;
 CREATE INDEX item_key ON papayya.item (key);
 CREATE INDEX item_parent ON papayya.item (parent_id) WHERE parent_id IS NOT NULL;
 
@@ -220,6 +229,24 @@ CREATE TABLE papayya.budget_spend (
     spent_nusd papayya.amount NOT NULL DEFAULT 0,
     PRIMARY KEY (budget_id, shard)
 ) WITH (fillfactor = 30);
+
+-- Items that something else waits for: when all have ended it starts, once (a chord and its callback).
+CREATE TABLE papayya.cohort (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name       papayya.name NOT NULL UNIQUE,
+    carrier    text NOT NULL,
+    size       int CHECK (size >= 0),       -- NULL: not all of it was submitted yet
+    created_at timestamptz NOT NULL DEFAULT papayya.now(),
+    checked_at timestamptz,
+    fired_at   timestamptz
+);
+CREATE INDEX cohort_open ON papayya.cohort (created_at) WHERE fired_at IS NULL;
+CREATE TABLE papayya.cohort_part (
+    item_id   bigint PRIMARY KEY,
+    cohort_id bigint NOT NULL REFERENCES papayya.cohort,
+    place     int
+);
+CREATE INDEX cohort_parts ON papayya.cohort_part (cohort_id);
 
 CREATE TABLE papayya.leader (
     role         text PRIMARY KEY,

@@ -115,12 +115,14 @@ CREATE FUNCTION papayya.keep_payloads_v1(p_tenants bigint[], p_hashes bytea[], p
 
 -- Submit a batch: an item row each, one ledger row per tenant, in one transaction.
 -- p_doc: [{"s": seq, "t": tenant, "k": key, "o": ordinal or null, "h": payload hash, "g": input digest,
---          "c": codec, "z": size, "p": parent item, "r": refusal}]; hashes in hex. p_bodies[s + 1] is the body.
+--          "c": codec, "z": size, "p": parent item, "r": refusal, "e": envelope hash}]; hashes in hex. p_bodies[s + 1] is the body.
 -- "o" null: the same key with the same input digest is the same item, with another input it gets the
 -- next free ordinal. "o" given: exactly that ordinal. A refused item is counted, and ends as failed.
--- p_send_at: when the pump may send what is new (null: the caller runs it itself).
+-- p_send_at: when the pump may send what is new (null: the caller runs it itself). p_sealed: the run stays sealed;
+-- it does, too, when all that is new are children of other items: they are no input.
 CREATE FUNCTION papayya.capture_v1(
-    p_run bigint, p_agent bigint, p_source text, p_doc json, p_bodies bytea[], p_send_at timestamptz)
+    p_run bigint, p_agent bigint, p_source text, p_doc json, p_bodies bytea[], p_send_at timestamptz,
+    p_carrier text = NULL, p_sealed boolean = false)
     RETURNS TABLE (seq int, item_id bigint, item_key text, item_ordinal int, item_state papayya.item_state, fresh boolean,
                    deliveries int)
     LANGUAGE plpgsql AS $$
@@ -152,17 +154,18 @@ BEGIN
     WITH numbered AS MATERIALIZED (
         SELECT nextval(pg_get_serial_sequence('papayya.item', 'id')) AS id, n.*
         FROM (SELECT * FROM (SELECT DISTINCT ON (tn.id, j.k, coalesce(j.o, 1))
-                                    j.s, tn.id AS tenant_id, j.k, coalesce(j.o, 1) AS o, j.h, j.g, j.p, j.r
-                             FROM json_to_recordset(p_doc) AS j (s int, t text, k text, o int, h text, g text, p bigint, r text)
+                                    j.s, tn.id AS tenant_id, j.k, coalesce(j.o, 1) AS o, j.h, j.g, j.p, j.r, j.e
+                             FROM json_to_recordset(p_doc) AS j (s int, t text, k text, o int, h text, g text, p bigint, r text, e text)
                              JOIN papayya.tenant tn ON tn.name = j.t
                              ORDER BY tn.id, j.k, coalesce(j.o, 1), j.s) AS first ORDER BY s) AS n
     ), made AS (
         INSERT INTO papayya.item (id, run_id, tenant_id, agent_id, key, ordinal, state, outcome, reason, input_hash,
-                                  input_digest, parent_id, finished_at, created_at, send_at)
+                                  input_digest, parent_id, finished_at, created_at, send_at, envelope_hash, carrier)
         OVERRIDING SYSTEM VALUE
         SELECT d.id, p_run, d.tenant_id, p_agent, d.k, d.o, CASE WHEN d.r IS NOT NULL THEN 'failed' ELSE v_state END,
                CASE WHEN d.r IS NOT NULL THEN 'failed'::papayya.outcome END, d.r, decode(d.h, 'hex'),
-               decode(d.g, 'hex'), d.p, CASE WHEN v_cancelled OR d.r IS NOT NULL THEN v_now END, v_now, p_send_at
+               decode(d.g, 'hex'), d.p, CASE WHEN v_cancelled OR d.r IS NOT NULL THEN v_now END, v_now, p_send_at,
+               decode(d.e, 'hex'), p_carrier
         FROM numbered d ORDER BY d.tenant_id, d.k COLLATE "C", d.o
         ON CONFLICT (run_id, agent_id, tenant_id, key, ordinal) DO NOTHING
         RETURNING id, tenant_id, key, ordinal, state, reason
@@ -179,8 +182,8 @@ BEGIN
     SELECT array_agg(id) INTO v_new FROM made;
 
     FOR v_row IN
-        SELECT d.s, tn.id AS tenant_id, d.k, d.o, d.h, d.g, d.p, d.r, i.id, i.ordinal, i.state, i.input_digest
-        FROM json_to_recordset(p_doc) AS d (s int, t text, k text, o int, h text, g text, p bigint, r text)
+        SELECT d.s, tn.id AS tenant_id, d.k, d.o, d.h, d.g, d.p, d.r, d.e, i.id, i.ordinal, i.state, i.input_digest
+        FROM json_to_recordset(p_doc) AS d (s int, t text, k text, o int, h text, g text, p bigint, r text, e text)
         JOIN papayya.tenant tn ON tn.name = d.t
         JOIN papayya.item i ON i.run_id = p_run AND i.agent_id = p_agent AND i.tenant_id = tn.id
                            AND i.key = d.k AND i.ordinal = coalesce(d.o, 1)
@@ -192,21 +195,22 @@ BEGIN
         IF v_row.o IS NULL AND v_row.input_digest IS DISTINCT FROM decode(v_row.g, 'hex') THEN
             SELECT t.id, t.ordinal, t.made INTO v_id, v_ordinal, v_fresh
             FROM papayya.take_ordinal_v1(p_run, p_agent, v_row.tenant_id, v_row.k, decode(v_row.h, 'hex'),
-                                         decode(v_row.g, 'hex'), v_row.p, v_state, v_row.r, p_source, p_send_at) AS t;
+                                         decode(v_row.g, 'hex'), v_row.p, v_state, v_row.r, p_source, p_send_at,
+                                         decode(v_row.e, 'hex'), p_carrier) AS t;
         END IF;
         seq := v_row.s; item_id := v_id; item_key := v_row.k; item_ordinal := v_ordinal;
         SELECT i.state, i.deliveries INTO item_state, deliveries FROM papayya.item i WHERE i.id = v_id;
         fresh := v_fresh;
-        v_any := v_any OR v_fresh;
+        v_any := v_any OR (v_fresh AND v_row.p IS NULL);
         RETURN NEXT;
     END LOOP;
-    IF v_sealed AND v_any THEN UPDATE papayya.run SET sealed_at = NULL WHERE id = p_run; END IF;
+    IF v_sealed AND v_any AND NOT p_sealed THEN UPDATE papayya.run SET sealed_at = NULL WHERE id = p_run; END IF;
 END $$;
 
 -- The rare path of capture: the key is taken by another input. Find it again, or the next free ordinal.
 CREATE FUNCTION papayya.take_ordinal_v1(
     p_run bigint, p_agent bigint, p_tenant bigint, p_key text, p_hash bytea, p_digest bytea, p_parent bigint,
-    p_state papayya.item_state, p_refusal text, p_source text, p_send_at timestamptz,
+    p_state papayya.item_state, p_refusal text, p_source text, p_send_at timestamptz, p_envelope bytea, p_carrier text,
     OUT id bigint, OUT ordinal int, OUT made boolean)
     LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
@@ -224,9 +228,10 @@ BEGIN
     LOOP
         ordinal := ordinal + 1;
         INSERT INTO papayya.item (run_id, tenant_id, agent_id, key, ordinal, state, outcome, reason, input_hash, input_digest,
-                                  parent_id, finished_at, created_at, send_at)
+                                  parent_id, finished_at, created_at, send_at, envelope_hash, carrier)
         VALUES (p_run, p_tenant, p_agent, p_key, ordinal, v_state, CASE WHEN v_state = 'failed' THEN 'failed'::papayya.outcome END,
-                p_refusal, p_hash, p_digest, p_parent, CASE WHEN v_state IN ('failed', 'cancelled') THEN v_now END, v_now, p_send_at)
+                p_refusal, p_hash, p_digest, p_parent, CASE WHEN v_state IN ('failed', 'cancelled') THEN v_now END, v_now, p_send_at,
+                p_envelope, p_carrier)
         ON CONFLICT ON CONSTRAINT item_run_id_agent_id_tenant_id_key_ordinal_key DO NOTHING RETURNING papayya.item.id INTO id;
         EXIT WHEN id IS NOT NULL;
         -- somebody else took it just now; for the same input, it is the same item
@@ -253,15 +258,16 @@ CREATE FUNCTION papayya.known_steps_v1(p_item bigint) RETURNS json
     FROM papayya.step s WHERE s.item_id = p_item AND s.n > 0
     $$;
 
--- Lease an item. Verdicts: go (with fence and finished steps) · done, failed, cancelled (it has ended) ·
--- wait (not due yet) · busy (another live dispatch; until when) · pause (budget, by hand) · drain · drop (stale, unknown).
+-- Lease an item. Verdicts: go (with fence and finished steps) · done, failed, cancelled (it has ended; told: its carrier
+-- knows) · wait (not due yet) · busy (another live dispatch, or its carrier is being told; until when) ·
+-- pause (budget, by hand) · drain · drop (stale) · unknown (no such item, or, with p_digest, another one).
 -- Without p_enforce an exhausted budget does not pause it. The token makes an open that is sent twice (the connection broke) one open:
 -- the second one gets the fence of the first, whatever happened to the item or its run in between.
 CREATE FUNCTION papayya.open_v1(
     p_item bigint, p_lane text, p_owner text, p_lease double precision, p_version bigint, p_max_seconds double precision,
-    p_max_deliveries int, p_dispatch_no int, p_takeover boolean, p_token bigint, p_enforce boolean,
+    p_max_deliveries int, p_dispatch_no int, p_takeover boolean, p_token bigint, p_enforce boolean, p_digest bytea = NULL,
     OUT verdict text, OUT fence bigint, OUT until timestamptz, OUT reason text, OUT known json, OUT delivery int,
-    OUT left_nusd bigint, OUT began timestamptz, OUT clock timestamptz)
+    OUT left_nusd bigint, OUT began timestamptz, OUT clock timestamptz, OUT told boolean)
     LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := papayya.now();
@@ -269,9 +275,12 @@ DECLARE
     d papayya.dispatch;
     v_draining boolean;
     v_cancelled boolean;
+    v_paused boolean;
 BEGIN
     SELECT * INTO i FROM papayya.item WHERE id = p_item FOR NO KEY UPDATE;
-    IF NOT FOUND THEN verdict := 'drop'; reason := 'no such item'; RETURN; END IF;
+    IF NOT FOUND OR (p_digest IS NOT NULL AND i.input_digest IS DISTINCT FROM p_digest) THEN
+        verdict := 'unknown'; reason := 'no such item'; RETURN;
+    END IF;
     reason := i.reason;
     began := coalesce(i.started_at, v_now);
     clock := v_now;
@@ -280,19 +289,38 @@ BEGIN
         fence := d.id;
         i.deliveries := i.deliveries - 1;
     ELSE
-        IF i.state = 'completed' THEN verdict := 'done'; known := papayya.known_steps_v1(p_item); RETURN; END IF;
-        IF i.state IN ('failed', 'cancelled') THEN verdict := i.state; RETURN; END IF;
         IF p_dispatch_no < i.dispatch_no THEN verdict := 'drop'; reason := 'stale delivery'; RETURN; END IF;
-        SELECT draining, cancelled_at IS NOT NULL INTO v_draining, v_cancelled FROM papayya.run WHERE id = i.run_id;
+        IF i.finished_at IS NOT NULL THEN
+            told := i.send_at IS NULL;
+            IF i.send_at > v_now AND NOT p_takeover THEN
+                verdict := 'busy'; until := i.send_at;
+                SELECT 'held by ' || dp.locked_by INTO reason FROM papayya.dispatch dp WHERE dp.item_id = p_item ORDER BY dp.id DESC LIMIT 1;
+                RETURN;
+            END IF;
+            verdict := CASE i.state WHEN 'completed' THEN 'done' ELSE i.state::text END;
+            IF verdict = 'done' THEN known := papayya.known_steps_v1(p_item); END IF;
+            RETURN;
+        END IF;
+        SELECT r.draining, r.cancelled_at IS NOT NULL, r.paused_at IS NOT NULL OR t.paused_at IS NOT NULL
+        INTO v_draining, v_cancelled, v_paused FROM papayya.run r, papayya.tenant t WHERE r.id = i.run_id AND t.id = i.tenant_id;
         IF v_cancelled THEN -- it was captured while its run was being cancelled
             verdict := 'cancelled'; reason := 'its run was cancelled';
-            UPDATE papayya.item SET state = 'cancelled', reason = open_v1.reason, finished_at = v_now, due_at = NULL, send_at = NULL
+            UPDATE papayya.item SET state = 'cancelled', reason = open_v1.reason, finished_at = v_now, due_at = NULL, send_at = NULL,
+                   paused_by = NULL
             WHERE id = p_item;
             PERFORM papayya.sum_cost_v1(p_item);
             RETURN;
         END IF;
-        IF i.state = 'waiting' AND i.due_at > v_now THEN verdict := 'wait'; until := i.due_at; RETURN; END IF;
-        IF i.state = 'paused' AND i.reason NOT LIKE 'budget:%' THEN verdict := 'pause'; RETURN; END IF;
+        -- a message that its carrier holds back until then comes when it is due, by the carrier's clock
+        IF i.state = 'waiting' AND i.due_at > v_now AND (p_dispatch_no IS NULL OR i.send_at IS NULL) THEN
+            verdict := 'wait'; until := i.due_at; RETURN;
+        END IF;
+        IF i.state = 'paused' AND i.paused_by <> 'budget' THEN verdict := 'pause'; RETURN; END IF;
+        IF v_paused AND d.id IS NULL THEN
+            verdict := 'pause'; reason := 'paused by hand';
+            PERFORM papayya.park_v1(p_item, 'hand', reason, v_now);
+            RETURN;
+        END IF;
         IF v_draining THEN verdict := 'drain'; reason := 'the run is draining'; RETURN; END IF;
     END IF;
     IF fence IS NULL AND d.id IS NOT NULL THEN
@@ -316,7 +344,7 @@ BEGIN
     END IF;
     IF fence IS NULL AND left_nusd <= 0 AND p_enforce THEN
         verdict := 'pause'; reason := 'budget: nothing is left';
-        UPDATE papayya.item SET state = 'paused', reason = open_v1.reason, due_at = NULL, send_at = NULL WHERE id = p_item;
+        PERFORM papayya.park_v1(p_item, 'budget', reason, v_now);
         RETURN;
     END IF;
 
@@ -325,13 +353,21 @@ BEGIN
         VALUES (p_item, p_lane, p_version, p_token, p_owner, v_now + make_interval(secs => p_lease),
                 v_now + make_interval(secs => p_max_seconds), v_now)
         RETURNING id INTO fence;
-        UPDATE papayya.item SET state = 'running', reason = NULL, due_at = NULL, send_at = NULL, version_id = p_version,
-               deliveries = deliveries + 1, started_at = coalesce(started_at, v_now)
+        UPDATE papayya.item SET state = 'running', reason = NULL, due_at = NULL, send_at = NULL, sends = 0, version_id = p_version,
+               paused_by = NULL, parked_at = NULL, parked = parked + coalesce(v_now - parked_at, '0'), deliveries = deliveries + 1, started_at = coalesce(started_at, v_now)
         WHERE id = p_item;
     END IF;
     IF i.started_at IS NOT NULL THEN known := papayya.known_steps_v1(p_item); END IF;
     verdict := 'go'; delivery := i.deliveries + 1; reason := NULL;
 END $$;
+
+-- Park an item that nobody has in hand.
+CREATE FUNCTION papayya.park_v1(p_item bigint, p_by papayya.pauser, p_reason text, p_now timestamptz) RETURNS void
+    LANGUAGE sql AS $$
+    UPDATE papayya.item SET state = 'paused', paused_by = p_by, parked_at = coalesce(parked_at, p_now), reason = p_reason,
+           due_at = NULL, send_at = NULL
+    WHERE id = p_item
+    $$;
 
 -- Capture one item and lease it, in one round trip: a bare call of an agent.
 CREATE FUNCTION papayya.enter_v1(
@@ -349,7 +385,7 @@ CREATE FUNCTION papayya.enter_v1(
     $$;
 
 -- Write one finished step under its fence, and say how its item may go on:
--- go · cancelled · lost (the fence is old: nothing was written) · and what is left of the budget.
+-- go · cancelled · pause (somebody asked for it) · lost (the fence is old: nothing was written) · and what is left of the budget.
 -- A completed step is never overwritten: stored is then false, and the first result stands.
 -- The share lock keeps the dispatch from ending meanwhile. DO NOTHING, then UPDATE: what is rare is not prepared for each time.
 CREATE FUNCTION papayya.checkpoint_one_v1(
@@ -360,11 +396,11 @@ CREATE FUNCTION papayya.checkpoint_one_v1(
     LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := papayya.now();
-    v_item bigint; v_state papayya.item_state; v_run bigint; v_agent bigint; v_tenant bigint;
+    v_item bigint; v_state papayya.item_state; v_run bigint; v_agent bigint; v_tenant bigint; v_paused_by papayya.pauser;
 BEGIN
     SELECT d.item_id INTO v_item FROM papayya.dispatch d WHERE d.id = p_fence AND d.ended_at IS NULL FOR SHARE;
     IF NOT FOUND THEN verdict := 'lost'; stored := false; RETURN; END IF;
-    SELECT i.state, i.run_id, i.agent_id, i.tenant_id INTO v_state, v_run, v_agent, v_tenant
+    SELECT i.state, i.run_id, i.agent_id, i.tenant_id, i.paused_by INTO v_state, v_run, v_agent, v_tenant, v_paused_by
     FROM papayya.item i WHERE i.id = v_item;
     IF p_body IS NOT NULL THEN
         INSERT INTO papayya.payload (tenant_id, hash, codec, size, body) VALUES (v_tenant, p_hash, p_codec, p_size, p_body)
@@ -386,7 +422,7 @@ BEGIN
           AND s.state <> 'completed' AND (s.dispatch_id <> p_fence OR s.attempts < p_attempts);
     END IF;
     stored := FOUND;
-    verdict := CASE v_state WHEN 'cancelled' THEN 'cancelled' ELSE 'go' END;
+    verdict := CASE WHEN v_state = 'cancelled' THEN 'cancelled' WHEN v_paused_by IS NOT NULL THEN 'pause' ELSE 'go' END;
     -- a budget may have been set since the item was opened
     IF p_cost_nusd > 0 AND stored AND EXISTS (SELECT FROM papayya.budget b WHERE b.run_id = v_run) THEN
         PERFORM papayya.charge_v1(v_run, v_agent, p_fence, p_cost_nusd);
@@ -439,8 +475,8 @@ BEGIN
     )
     SELECT array_agg(d.q), array_agg(d.d), array_agg(d.item_id),
            array_agg(CASE WHEN d.item_id IS NULL THEN 'lost'
-                          WHEN (SELECT i.state FROM papayya.item i WHERE i.id = d.item_id) = 'cancelled' THEN 'cancelled'
-                          ELSE 'go' END),
+                          ELSE (SELECT CASE WHEN i.state = 'cancelled' THEN 'cancelled' WHEN i.paused_by IS NOT NULL THEN 'pause'
+                                            ELSE 'go' END FROM papayya.item i WHERE i.id = d.item_id) END),
            array_agg(kept.item_id IS NOT NULL), array_agg(CASE WHEN kept.item_id IS NULL THEN 0 ELSE d.c END)
     INTO v_seqs, v_fences, v_items, v_verdicts, v_stored, v_costs
     FROM d LEFT JOIN kept ON kept.item_id = d.item_id AND kept.args_hash = d.hash AND kept.label = d.l AND kept.ordinal = d.o;
@@ -474,10 +510,12 @@ CREATE FUNCTION papayya.charge_batch_v1(p_fences bigint[], p_items bigint[], p_c
 -- Verdicts: completed, failed · cancelled (somebody was faster) · lost (the fence is old: nothing was written).
 -- A fence ends once, so a second close gets the first one's answer.
 -- p_findings: [{"check", "severity", "reason", "evidence", "n", "fingerprint"}]
+-- p_tell: seconds after which the pump sends an ended item once more, unless told_v1 says that its carrier has
+-- learned the end and what follows from it (callbacks, links); NULL: nothing follows.
 CREATE FUNCTION papayya.close_v1(
     p_item bigint, p_fence bigint, p_state papayya.item_state, p_reason text,
     p_hash bytea, p_codec int, p_size int, p_body bytea, p_findings json, p_cost_nusd bigint, p_tokens bigint,
-    OUT verdict text, OUT outcome papayya.outcome, OUT cost_nusd bigint)
+    p_tell double precision = NULL, OUT verdict text, OUT outcome papayya.outcome, OUT cost_nusd bigint)
     LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -503,7 +541,8 @@ BEGIN
     END IF;
     IF p_findings IS NOT NULL THEN PERFORM papayya.add_findings_v1(i, p_fence, p_findings); END IF;
     UPDATE papayya.item SET
-        state = v_end, reason = CASE WHEN v_ended THEN i.reason ELSE p_reason END, due_at = NULL, send_at = NULL,
+        state = v_end, reason = CASE WHEN v_ended THEN i.reason ELSE p_reason END, due_at = NULL,
+        send_at = v_now + make_interval(secs => p_tell), paused_by = NULL,
         outcome = CASE WHEN v_end IN ('completed', 'failed') THEN papayya.outcome_v1(p_item) END,
         output_hash = CASE WHEN v_ended THEN i.output_hash WHEN v_end = 'completed' THEN p_hash END,
         finished_at = CASE WHEN v_ended THEN i.finished_at ELSE v_now END, cost_nusd = s.cost, tokens = s.tokens, steps = s.steps
@@ -546,10 +585,12 @@ CREATE FUNCTION papayya.sum_cost_v1(p_item bigint) RETURNS void
 -- that what it had in flight may be paid once more; it is listed with the deliveries that were lost.
 CREATE FUNCTION papayya.release_v1(
     p_item bigint, p_fence bigint, p_state papayya.item_state, p_reason text, p_delay double precision,
-    p_findings json, p_cost_nusd bigint, p_tokens bigint, p_lost boolean DEFAULT false, OUT verdict text, OUT until timestamptz)
+    p_findings json, p_cost_nusd bigint, p_tokens bigint, p_lost boolean = false, p_paused_by papayya.pauser = NULL,
+    OUT verdict text, OUT until timestamptz)
     LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := papayya.now();
+    v_state papayya.item_state := p_state;
     i papayya.item;
 BEGIN
     SELECT * INTO i FROM papayya.item WHERE id = p_item FOR NO KEY UPDATE;
@@ -567,11 +608,15 @@ BEGIN
         PERFORM papayya.outside_steps_v1(i, p_fence, p_cost_nusd, p_tokens, v_now);
     END IF;
     IF p_findings IS NOT NULL THEN PERFORM papayya.add_findings_v1(i, p_fence, p_findings); END IF;
-    verdict := CASE WHEN i.state = 'cancelled' THEN 'cancelled' ELSE p_state::text END;
+    -- what it was asked to pause for may have been taken back since
+    IF p_state = 'paused' AND p_paused_by = 'hand' AND i.paused_by IS NULL THEN v_state := 'queued'; END IF;
+    verdict := CASE WHEN i.state = 'cancelled' THEN 'cancelled' ELSE v_state::text END;
     until := CASE WHEN p_state = 'waiting' THEN v_now + make_interval(secs => p_delay) END;
     IF i.state = 'cancelled' THEN PERFORM papayya.sum_cost_v1(p_item); END IF;
-    UPDATE papayya.item SET state = p_state, reason = p_reason, deliveries = greatest(deliveries - 1, 0),
-           due_at = until, send_at = NULL
+    UPDATE papayya.item SET state = v_state, reason = p_reason, deliveries = greatest(deliveries - 1, 0), due_at = until,
+           send_at = CASE WHEN v_state = 'queued' AND envelope_hash IS NOT NULL THEN v_now END,
+           paused_by = CASE WHEN v_state = 'paused' THEN coalesce(paused_by, p_paused_by, 'code') END,
+           parked_at = CASE WHEN v_state = 'paused' THEN v_now END
     WHERE id = p_item AND state = 'running';
 END $$;
 
@@ -582,8 +627,8 @@ BEGIN
     INSERT INTO papayya.finding (item_id, run_id, dispatch_id, check_name, severity, reason, fingerprint)
     SELECT id, run_id, p_fence, p_check, 'failed', p_reason, substr(sha256(convert_to(p_check, 'UTF8')), 1, 8)
     FROM papayya.item WHERE id = p_item;
-    UPDATE papayya.item SET state = 'failed', outcome = 'failed', reason = p_reason, finished_at = papayya.now(),
-           due_at = NULL, send_at = NULL, cost_nusd = s.cost, tokens = s.tokens, steps = s.steps
+    UPDATE papayya.item SET state = 'failed', outcome = 'failed', reason = p_reason, finished_at = papayya.now(), due_at = NULL,
+           paused_by = NULL, send_at = CASE WHEN envelope_hash IS NOT NULL THEN papayya.now() + interval '60 s' END, cost_nusd = s.cost, tokens = s.tokens, steps = s.steps
     FROM papayya.steps_sum_v1(p_item) AS s
     WHERE id = p_item;
 END $$;

@@ -62,38 +62,45 @@ BEGIN
     END LOOP;
 END $$;
 
--- Waiting items that are due go back into the queue.
+-- Waiting items that are due go back into the queue. What its carrier holds back by itself keeps its time.
 CREATE FUNCTION papayya.wake_v1(p_limit int) RETURNS int
     LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := papayya.now();
     v_count int;
 BEGIN
-    UPDATE papayya.item SET state = 'queued', due_at = NULL, send_at = v_now
+    UPDATE papayya.item SET state = 'queued', due_at = NULL, send_at = coalesce(send_at, v_now)
     WHERE id IN (SELECT id FROM papayya.item WHERE state = 'waiting' AND due_at <= v_now
                  ORDER BY due_at LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED);
     GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_count;
 END $$;
 
--- Take queued items to send again through their carriers. Each send gets a new dispatch number, so
--- that the copy before it is dropped when it is opened, and backs off: a backlog is not a loss.
+-- Take items to send again through their carriers: queued ones, and ended ones whose end their carrier has not learned
+-- (given up after a dozen times). All copies of one envelope are alike: the first to be opened has the item, the lease
+-- keeps the others out. So a backlog that is taken for a loss costs a few messages, not a place in the queue, and the
+-- sends back off.
 CREATE FUNCTION papayya.claim_sends_v1(p_carriers text[], p_backoff double precision, p_limit int)
     RETURNS TABLE (item_id bigint, item_key text, run_name text, carrier text, agent_name text, tenant_name text,
-                   dispatch_no int, envelope_hash bytea)
+                   dispatch_no int, envelope_hash bytea, sends int, parked double precision, item_digest bytea,
+                   codec smallint, envelope bytea)
     LANGUAGE sql AS $$
     WITH due AS (
-        SELECT i.id FROM papayya.item i JOIN papayya.run r ON r.id = i.run_id
-        WHERE i.state = 'queued' AND i.send_at <= papayya.now() AND r.carrier = ANY (p_carriers) AND NOT r.draining
+        SELECT i.id FROM papayya.item i JOIN papayya.run r ON r.id = i.run_id JOIN papayya.tenant t ON t.id = i.tenant_id
+        WHERE i.send_at <= papayya.now() AND coalesce(i.carrier, r.carrier) = ANY (p_carriers)
+          AND ((i.state = 'queued' AND NOT r.draining AND r.paused_at IS NULL AND t.paused_at IS NULL) OR i.finished_at IS NOT NULL)
         ORDER BY i.send_at LIMIT p_limit FOR NO KEY UPDATE OF i SKIP LOCKED
     ), sent AS (
-        UPDATE papayya.item i SET dispatch_no = i.dispatch_no + 1,
-               send_at = papayya.now() + make_interval(secs => p_backoff * power(2, least(i.dispatch_no, 10)))
+        UPDATE papayya.item i SET sends = i.sends + 1,
+               send_at = CASE WHEN i.finished_at IS NULL OR i.sends < 12
+                              THEN papayya.now() + make_interval(secs => p_backoff * power(2, least(i.sends, 4))) END
         WHERE i.id = ANY (ARRAY(SELECT id FROM due)) RETURNING i.*
     )
-    SELECT s.id, s.key, r.name, r.carrier, a.name, t.name, s.dispatch_no, s.envelope_hash
+    SELECT s.id, s.key, r.name, coalesce(s.carrier, r.carrier), a.name, t.name, s.dispatch_no, s.envelope_hash, s.sends,
+           extract(epoch FROM s.parked + coalesce(papayya.now() - s.parked_at, '0')), s.input_digest, p.codec, p.body
     FROM sent s JOIN papayya.run r ON r.id = s.run_id JOIN papayya.agent a ON a.id = s.agent_id
     JOIN papayya.tenant t ON t.id = s.tenant_id
+    LEFT JOIN papayya.payload p ON p.tenant_id = s.tenant_id AND p.hash = s.envelope_hash
     $$;
 
 -- Be the leader of a role, or stay it. A row, not a session lock: it works behind a pooler.
@@ -109,8 +116,8 @@ BEGIN
     RETURN FOUND;
 END $$;
 
--- Failed items, and items that were parked by hand, go back into the queue, unless their run was
--- cancelled. Their finished steps stay, their findings become history.
+-- Failed items go back into the queue, unless their run was cancelled. Their finished steps stay, their findings become
+-- history.
 CREATE FUNCTION papayya.retry_v1(p_run text, p_items bigint[]) RETURNS SETOF bigint
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -118,11 +125,11 @@ DECLARE
 BEGIN
     WITH again AS (
         UPDATE papayya.item i SET state = 'queued', outcome = NULL, reason = 'retried by hand', finished_at = NULL,
-               deliveries = 0, send_at = papayya.now()
+               deliveries = 0, sends = 0, send_at = papayya.now()
         FROM papayya.run r
         WHERE r.id = i.run_id AND (p_run IS NULL OR r.name = p_run) AND (p_items IS NULL OR i.id = ANY (p_items))
           AND (p_run IS NOT NULL OR p_items IS NOT NULL) AND r.cancelled_at IS NULL
-          AND (i.state = 'failed' OR (i.state = 'paused' AND i.reason NOT LIKE 'budget:%'))
+          AND i.state = 'failed'
         RETURNING i.id
     )
     SELECT array_agg(id) INTO v_ids FROM again;
@@ -140,11 +147,64 @@ BEGIN
         UPDATE papayya.run SET cancelled_at = coalesce(cancelled_at, papayya.now()) WHERE name = p_run;
     END IF;
     RETURN QUERY
-    UPDATE papayya.item i SET state = 'cancelled', reason = p_reason, finished_at = papayya.now(), due_at = NULL, send_at = NULL,
+    UPDATE papayya.item i SET state = 'cancelled', reason = p_reason, finished_at = papayya.now(), due_at = NULL, paused_by = NULL,
+           -- a message on its way learns it on arrival; where there is none, one is sent
+           send_at = CASE WHEN i.envelope_hash IS NULL OR i.state = 'running' THEN NULL
+                          WHEN i.state = 'queued' THEN i.send_at ELSE papayya.now() END,
            cost_nusd = s.cost, tokens = s.tokens, steps = s.steps
     FROM papayya.run r, papayya.item j, LATERAL papayya.steps_sum_v1(j.id) AS s
     WHERE j.id = i.id AND r.id = i.run_id AND (p_run IS NULL OR r.name = p_run) AND (p_items IS NULL OR i.id = ANY (p_items))
       AND (p_run IS NOT NULL OR p_items IS NOT NULL) AND i.state IN ('queued', 'running', 'paused', 'waiting')
+    RETURNING i.id;
+END $$;
+
+-- Pause by hand: a whole run, a whole tenant, or items. Nothing of it is begun until it is resumed: what comes to a worker
+-- parks there; what is at work parks at its next step, with its finished steps. Returns the items that are touched now.
+CREATE FUNCTION papayya.pause_v1(p_run text, p_tenant text, p_items bigint[]) RETURNS SETOF bigint
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_now timestamptz := papayya.now();
+BEGIN
+    IF p_items IS NULL AND p_run IS NOT NULL AND p_tenant IS NULL THEN
+        UPDATE papayya.run SET paused_at = coalesce(paused_at, v_now) WHERE name = p_run;
+    ELSIF p_items IS NULL AND p_tenant IS NOT NULL AND p_run IS NULL THEN
+        UPDATE papayya.tenant SET paused_at = coalesce(paused_at, v_now) WHERE name = p_tenant;
+    END IF;
+    RETURN QUERY
+    UPDATE papayya.item i SET
+        paused_by = 'hand',
+        state = CASE WHEN i.state = 'running' THEN i.state ELSE 'paused' END,
+        reason = CASE WHEN i.state = 'running' THEN i.reason ELSE 'paused by hand' END,
+        parked_at = CASE WHEN i.state <> 'running' THEN coalesce(i.parked_at, v_now) END,
+        due_at = NULL, send_at = NULL
+    FROM papayya.run r, papayya.tenant t
+    WHERE r.id = i.run_id AND t.id = i.tenant_id AND (p_run IS NOT NULL OR p_tenant IS NOT NULL OR p_items IS NOT NULL)
+      AND (p_run IS NULL OR r.name = p_run) AND (p_tenant IS NULL OR t.name = p_tenant)
+      AND (p_items IS NULL OR i.id = ANY (p_items))
+      AND (i.state = 'running' OR (p_items IS NOT NULL AND i.state IN ('queued', 'waiting'))) AND i.paused_by IS NULL
+    RETURNING i.id;
+END $$;
+
+-- Resume what is paused, whatever paused it: back into the queue, with its finished steps. Where a budget is still
+-- exhausted, or the rest of the tenant or run is still paused, it parks again when it is opened.
+CREATE FUNCTION papayya.resume_v1(p_run text, p_tenant text, p_items bigint[]) RETURNS SETOF bigint
+    LANGUAGE plpgsql AS $$
+BEGIN
+    IF p_items IS NULL AND p_run IS NOT NULL AND p_tenant IS NULL THEN
+        UPDATE papayya.run SET paused_at = NULL WHERE name = p_run;
+    ELSIF p_items IS NULL AND p_tenant IS NOT NULL AND p_run IS NULL THEN
+        UPDATE papayya.tenant SET paused_at = NULL WHERE name = p_tenant;
+    END IF;
+    RETURN QUERY
+    UPDATE papayya.item i SET
+        state = CASE WHEN i.state = 'paused' THEN 'queued' ELSE i.state END, paused_by = NULL, sends = 0,
+        reason = CASE WHEN i.state = 'paused' THEN 'resumed by hand' ELSE i.reason END, parked_at = NULL,
+        parked = i.parked + coalesce(papayya.now() - i.parked_at, '0'),
+        send_at = CASE WHEN i.state = 'paused' THEN papayya.now() END
+    FROM papayya.run r, papayya.tenant t
+    WHERE r.id = i.run_id AND t.id = i.tenant_id AND (p_run IS NOT NULL OR p_tenant IS NOT NULL OR p_items IS NOT NULL)
+      AND (p_run IS NULL OR r.name = p_run) AND (p_tenant IS NULL OR t.name = p_tenant)
+      AND (p_items IS NULL OR i.id = ANY (p_items)) AND i.paused_by IS NOT NULL
     RETURNING i.id;
 END $$;
 
@@ -170,6 +230,7 @@ SELECT r.id, r.name, r.label, r.carrier, r.created_at, r.sealed_at, r.cancelled_
        CASE WHEN r.cancelled_at IS NOT NULL AND c.open = 0 THEN 'cancelled'
             WHEN r.sealed_at IS NOT NULL AND c.open = 0 THEN 'completed'
             WHEN r.draining THEN 'draining'
+            WHEN r.paused_at IS NOT NULL THEN 'paused'
             WHEN r.sealed_at IS NOT NULL THEN 'sealed' ELSE 'open' END AS state,
        c.*, (SELECT b.limit_nusd FROM papayya.budget b WHERE b.run_id = r.id AND b.agent_id IS NULL) AS budget_nusd
 FROM papayya.run r

@@ -4,6 +4,20 @@
 -- Failed items, queued again.
 SELECT papayya.retry_v1(%(run)s, %(items)s::bigint[]);
 
+-- name: pause
+-- A run, a tenant or items, paused by hand.
+SELECT papayya.pause_v1(%(run)s, %(tenant)s, %(items)s::bigint[]);
+
+-- name: resume
+-- A run, a tenant or items, gone on with.
+SELECT papayya.resume_v1(%(run)s, %(tenant)s, %(items)s::bigint[]);
+
+-- name: hand_back
+-- Parked items, given back to their carrier for good.
+SELECT item_id, item_key, run_name, carrier, agent_name, tenant_name, dispatch_no, envelope_hash, sends, parked, item_digest,
+       codec, envelope, delay
+FROM papayya.hand_back_v1(%(run)s, %(carriers)s::text[], %(limit)s::int);
+
 -- name: cancel
 -- Open items, cancelled; without items, the run too.
 SELECT papayya.cancel_v1(%(run)s, %(items)s::bigint[], %(reason)s);

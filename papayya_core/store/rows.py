@@ -123,6 +123,13 @@ def _submission(seq: int, one: Submission) -> dict[str, Any]:
         fields["p"] = one.parent_id
     if one.refusal is not None:
         fields["r"] = one.refusal
+    if one.envelope is not None:
+        envelope = one.envelope
+        fields |= {"e": envelope.hash.hex(), "n": envelope.codec, "y": envelope.size}
+    if one.cohort is not None:
+        fields |= {"co": one.cohort, "cp": one.place}
+    if one.follows is not None:
+        fields["cf"] = one.follows
     return fields
 
 

@@ -26,9 +26,9 @@ FROM papayya.capture_v1(%(run)s, %(agent)s, %(source)s, %(doc)s::json, %(bodies)
 
 -- name: open
 -- A lease on one item, with its finished steps.
-SELECT verdict, fence, until, reason, known, delivery, left_nusd, began, clock
+SELECT verdict, fence, until, reason, known, delivery, left_nusd, began, clock, told
 FROM papayya.open_v1(%(item)s, %(lane)s, %(owner)s, %(lease)s::float8, %(version)s, %(max_seconds)s::float8,
-                     %(max_deliveries)s::int, %(dispatch_no)s::int, %(takeover)s, %(token)s, %(enforce)s);
+                     %(max_deliveries)s::int, %(dispatch_no)s::int, %(takeover)s, %(token)s, %(enforce)s, %(digest)b);
 
 -- name: enter
 -- Capture and open of one item.
@@ -57,13 +57,13 @@ FROM papayya.checkpoint_v1(%(doc)s::json, %(bodies)b::bytea[], %(budgeted)s) ORD
 -- The end of an item.
 SELECT verdict, outcome, cost_nusd
 FROM papayya.close_v1(%(item)s, %(fence)s, %(state)s::papayya.item_state, %(reason)s, %(hash)s::bytea, %(codec)s::int,
-                        %(size)s::int, %(body)b::bytea, %(findings)s::json, %(cost_nusd)s, %(tokens)s);
+                        %(size)s::int, %(body)b::bytea, %(findings)s::json, %(cost_nusd)s, %(tokens)s, %(tell)s::float8);
 
 -- name: release
 -- The end of a dispatch, not of its item.
 SELECT verdict, until
 FROM papayya.release_v1(%(item)s, %(fence)s, %(state)s::papayya.item_state, %(reason)s, %(delay)s::float8,
-                        %(findings)s::json, %(cost_nusd)s, %(tokens)s, %(lost)s);
+                        %(findings)s::json, %(cost_nusd)s, %(tokens)s, %(lost)s, %(paused_by)s::papayya.pauser);
 
 -- name: load_payload
 -- One payload of an item's tenant.
@@ -122,5 +122,54 @@ SELECT papayya.wake_v1(%(limit)s::int);
 
 -- name: claim_sends
 -- Queued items to send again.
-SELECT item_id, item_key, run_name, carrier, agent_name, tenant_name, dispatch_no, envelope_hash
+SELECT item_id, item_key, run_name, carrier, agent_name, tenant_name, dispatch_no, envelope_hash, sends, parked, item_digest, codec, envelope
 FROM papayya.claim_sends_v1(%(carriers)s::text[], %(backoff)s::float8, %(limit)s::int);
+
+-- name: publish
+-- Messages and their items, before the broker sees them.
+SELECT seq, item_id, item_key, item_ordinal, item_state, fresh, deliveries
+FROM papayya.publish_v1(%(run)s, %(label)s, %(seal)s, %(carrier)s, %(agent)s, %(source)s, %(doc)s::json, %(bodies)b::bytea[],
+                        %(envelopes)b::bytea[], %(resend)s::float8) ORDER BY seq;
+
+-- name: hand_over
+-- The worker's own message for the item in its hand.
+SELECT verdict, dispatch_no
+FROM papayya.hand_over_v1(%(item)s, %(fence)s, %(reason)s, %(delay)s::float8, %(resend)s::float8, %(hash)b, %(codec)s::int,
+                          %(size)s::int, %(body)b, %(findings)s::json, %(cost_nusd)s, %(tokens)s);
+
+-- name: told
+-- The carrier knows the end of an item.
+SELECT papayya.told_v1(%(item)s);
+
+-- name: give_up
+-- The end of an item that its worker cannot close.
+SELECT papayya.give_up_v1(%(item)s, %(check)s, %(reason)s);
+
+-- name: cohort_size
+-- How many items a cohort has.
+SELECT papayya.cohort_size_v1(%(name)s, %(carrier)s, %(size)s::int);
+
+-- name: cohort_fired
+-- What follows a cohort was started.
+SELECT papayya.cohort_fired_v1(%(names)s::text[]);
+
+-- name: stuck_cohorts
+-- Cohorts that have ended, yet nothing followed.
+SELECT cohort_id, cohort_name, carrier FROM papayya.stuck_cohorts_v1(%(carriers)s::text[], %(quiet)s::float8, %(limit)s::int);
+
+-- name: cohort_parts
+-- The items of a cohort: place, state, envelope and output.
+SELECT p.item_id, p.place, i.state, i.reason, e.codec AS envelope_codec, e.body AS envelope, o.codec, o.body
+FROM papayya.cohort_part p JOIN papayya.item i ON i.id = p.item_id
+LEFT JOIN papayya.payload e ON e.tenant_id = i.tenant_id AND e.hash = i.envelope_hash
+LEFT JOIN papayya.payload o ON o.tenant_id = i.tenant_id AND o.hash = i.output_hash
+WHERE p.cohort_id = %(cohort)s ORDER BY p.place, p.item_id;
+
+-- name: ended_since
+-- Items of a carrier that ended lately, to tell it again: envelope and output.
+SELECT i.id, i.state, i.reason, e.codec AS envelope_codec, e.body AS envelope, o.codec, o.body
+FROM papayya.item i
+JOIN papayya.payload e ON e.tenant_id = i.tenant_id AND e.hash = i.envelope_hash
+LEFT JOIN papayya.payload o ON o.tenant_id = i.tenant_id AND o.hash = i.output_hash
+WHERE i.id > %(after)s AND i.carrier = %(carrier)s AND i.finished_at > papayya.now() - make_interval(secs => %(seconds)s)
+ORDER BY i.id LIMIT %(limit)s;

@@ -27,7 +27,15 @@ from papayya_core.store.sql import statements
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from papayya_core.contract import Agent, Body, Finding, StepRow, Submission
+    from papayya_core.contract import (
+        Agent,
+        Body,
+        Finding,
+        Intake,
+        Pauser,
+        StepRow,
+        Submission,
+    )
     from papayya_core.settings import Settings
 
 logger = logging.getLogger("papayya.store")
@@ -49,6 +57,7 @@ class Store:
         self._settings = settings
         self.patience = settings.db_patience
         self.revive: Callable[[], object] | None = None  # starts a server that is ours to start
+        self.before_lease: Callable[[], None] | None = None  # sees to it that leases are renewed
         self._owner = owner
         self._sql = statements()
         adapters = psycopg.adapt.AdaptersMap(psycopg.adapters)
@@ -76,8 +85,11 @@ class Store:
         """Give the connections back."""
         self._pool.close()
 
-    def fetch(self, name: str, params: Any) -> list[Any]:
-        """Run a named statement; wait and send it again while Postgres is away."""
+    def fetch(self, name: str, params: Any, patience: float | None = None) -> list[Any]:
+        """Run a named statement; wait and send it again while Postgres is away.
+
+        ``patience``: for how many seconds, when it is not the store's own.
+        """
         began, delay = time.monotonic(), 0.05
         while True:
             try:
@@ -92,7 +104,7 @@ class Store:
                 raise StoreUnavailable("the connections of this process were closed") from error
             except _AGAIN as error:
                 waited = time.monotonic() - began
-                if waited > self.patience:
+                if waited > (self.patience if patience is None else patience):
                     raise StoreUnavailable(_away(waited)) from error
                 if delay > 1:
                     logger.warning("Postgres is away (%s); trying again", _line(error))
@@ -180,10 +192,19 @@ class Store:
         lane: str = "",
         dispatch_no: int | None = None,
         takeover: bool = False,
+        digest: bytes | None = None,
+        max_deliveries: int | None = None,
     ) -> Opened:
-        """Lease an item; with the verdict ``go`` its finished steps come along."""
+        """Lease an item; with the verdict ``go`` its finished steps come along.
+
+        ``digest``: refuse an item that is not of this submission. ``max_deliveries``: of this
+        agent, when it is not the setting.
+        """
         params = self._lease(ref, max_seconds)
         params |= {"item": item_id, "lane": lane, "dispatch_no": dispatch_no, "takeover": takeover}
+        params["digest"] = digest
+        if max_deliveries is not None:
+            params["max_deliveries"] = max_deliveries
 
         def give_back(opened: Opened) -> None:
             self._give_back(item_id, opened)
@@ -218,6 +239,8 @@ class Store:
             self.release(item_id, opened.fence, "queued", reason="interrupted")
 
     def _lease(self, ref: AgentRef, max_seconds: float | None) -> dict[str, Any]:
+        if self.before_lease is not None:
+            self.before_lease()
         return {
             "owner": self._owner,
             "lease": self._settings.lease_seconds,
@@ -256,10 +279,14 @@ class Store:
         findings: Sequence[Finding] = (),
         cost_nusd: int = 0,
         tokens: int = 0,
+        tell: float | None = None,
     ) -> Closed:
-        """End an item; the verdict is completed, failed, cancelled, or lost (an old fence)."""
+        """End an item; the verdict is completed, failed, cancelled, or lost (an old fence).
+
+        ``tell``: seconds until its carrier is told, unless it says before that it knows.
+        """
         params = _ending(item_id, fence, state, reason, findings, cost_nusd, tokens)
-        params |= {"hash": None, "codec": None, "size": None, "body": None}
+        params |= {"hash": None, "codec": None, "size": None, "body": None, "tell": tell}
         if body is not None:
             params |= {"hash": body.hash, "codec": body.codec, "size": body.size, "body": body.data}
         [row] = self.fetch("close", params)
@@ -277,14 +304,49 @@ class Store:
         cost_nusd: int = 0,
         tokens: int = 0,
         lost: bool = False,
+        paused_by: Pauser | None = None,
     ) -> str:
         """End a dispatch, not its item: queued, waiting (``delay`` seconds) or paused.
 
         ``lost``: its body was left in the middle; what it had in flight may be paid once more.
         """
         params = _ending(item_id, fence, state, reason, findings, cost_nusd, tokens)
-        [[verdict, _]] = self.fetch("release", params | {"delay": delay, "lost": lost})
+        params |= {"delay": delay, "lost": lost, "paused_by": paused_by}
+        [[verdict, _]] = self.fetch("release", params)
         return str(verdict)
+
+    def publish(
+        self, batch: Sequence[Submission], into: Intake, patience: float | None = None
+    ) -> list[Captured]:
+        """Submit messages before their broker sees them; the run and agent are made when new."""
+        doc, bodies = rows.submission_doc(batch)
+        envelopes = [one.envelope.data if one.envelope else None for one in batch]
+        params = into._asdict() | {"source": self._owner, "doc": doc, "bodies": bodies}
+        found = self.fetch("publish", params | {"envelopes": envelopes}, patience)
+        return [Captured(*row) for row in found]
+
+    def hand_over(
+        self,
+        item_id: int,
+        fence: int,
+        envelope: Body,
+        *,
+        reason: str,
+        delay: float,
+        resend: float,
+        findings: Sequence[Finding] = (),
+        cost_nusd: int = 0,
+        tokens: int = 0,
+    ) -> tuple[str, int]:
+        """End the dispatch of an item whose worker is about to send it again by itself.
+
+        Returns the verdict (waiting, queued, or how else it ended) and the envelope's number.
+        """
+        params = _ending(item_id, fence, "queued", reason, findings, cost_nusd, tokens)
+        params |= {"delay": delay, "resend": resend, "hash": envelope.hash, "codec": envelope.codec}
+        params |= {"size": envelope.size, "body": envelope.data}
+        [[verdict, number]] = self.fetch("hand_over", params)
+        return str(verdict), int(number)
 
     def load_payload(self, item_id: int, payload: bytes) -> str | None:
         """Fetch a payload of the item's tenant as codec text."""
@@ -301,10 +363,11 @@ class _Context:
 
 
 def _opened(row: Sequence[Any]) -> Opened:
-    verdict, fence, until, reason, known, delivery, left, began, clock = row
+    verdict, fence, until, reason, known, delivery, left, began, clock, *told = row
     delay = (until - clock).total_seconds() if until is not None else 0.0
     steps = rows.known_steps(known)
-    return Opened(verdict, fence, max(0.0, delay), reason, steps, delivery, left, began)
+    knows = told[0] is not False if told else True
+    return Opened(verdict, fence, max(0.0, delay), reason, steps, delivery, left, began, knows)
 
 
 def _ending(
