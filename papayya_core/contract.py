@@ -161,6 +161,16 @@ class Opened(NamedTuple):
     told: bool = True
 
 
+class Whose(NamedTuple):
+    """Which item a message is about; all None when there is no such item."""
+
+    key: str
+    ordinal: int
+    run_id: int
+    run: str
+    tenant: str
+
+
 @dataclass(slots=True)
 class StepRow:
     """One checkpoint on its way to Postgres. ``result`` is codec text when it is small."""

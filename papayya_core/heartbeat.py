@@ -14,6 +14,7 @@ import select
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +108,16 @@ def _spawn(job: dict[str, Any]) -> subprocess.Popen[bytes]:
 
 
 class Beat:
-    """One renewal over a connection that is opened again when it breaks."""
+    """One renewal over a connection that is opened again when it breaks.
 
-    def __init__(self, job: dict[str, Any]) -> None:
+    ``children``: owners whose leases are renewed, too.
+    """
+
+    def __init__(
+        self, job: dict[str, Any], children: Callable[[], Iterable[str]] = tuple[str, ...]
+    ) -> None:
         self._job = job
+        self._children = children
         self._connection: psycopg.Connection[Any] | None = None
 
     def __call__(self) -> None:
@@ -119,7 +126,9 @@ class Beat:
                 self._connection = psycopg.connect(
                     self._job["dsn"], autocommit=True, application_name="papayya-heartbeat"
                 )
-            self._connection.execute(statements()["heartbeat"], self._job)
+            owners = [self._job["owner"], *self._children()]
+            params = {"owners": owners, "lease": self._job["lease"]}
+            self._connection.execute(statements()["heartbeat"], params)
         except psycopg.Error as error:
             logger.warning("heartbeat failed: %s", error)
             if self._connection is not None:

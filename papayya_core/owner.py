@@ -24,6 +24,11 @@ def owner() -> str:
     return _owner(os.getpid())
 
 
+def owner_of(pid: int) -> str:
+    """Name another process of this machine and namespace."""
+    return _owner.__wrapped__(pid)
+
+
 @cache
 def _owner(pid: int) -> str:
     return f"{_place()}/{pid}/{_started(pid) or uuid.uuid4().hex[:8]}"

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import json
-import textwrap
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
 from papayya_core import rules
 from papayya_core.contract import Agent
+from papayya_core.fingerprints import version_of
 
 
 def define(
@@ -35,10 +32,9 @@ def define(
             msg = f"{what} must be above 0, not {limit!r}; leave it out for no limit"
             raise ValueError(msg)
     names = tuple(_tool_name(tool) for tool in tools)
-    facts = [_source(fn), model, instructions, names, _schema(output)]
     return Agent(
         name=rules.check_name(name or fn.__name__, "an agent's name"),
-        version=hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12],
+        version=version_of(fn, model, instructions, names, _schema(output)),
         entrypoint=f"{fn.__module__}:{fn.__qualname__}",
         model=model,
         instructions=instructions,
@@ -66,14 +62,6 @@ def budget_nusd(budget_usd: object) -> int | None:
 
 def _tool_name(tool: Callable[..., Any]) -> str:
     return str(getattr(tool, "__name__", type(tool).__name__))
-
-
-def _source(fn: Callable[..., Any]) -> str:
-    try:
-        return textwrap.dedent(inspect.getsource(fn))
-    except (OSError, TypeError):
-        code = getattr(fn, "__code__", None)
-        return code.co_code.hex() + repr(code.co_names) if code else repr(type(fn))
 
 
 def _schema(output: Any) -> Any:

@@ -242,11 +242,12 @@ CREATE TABLE papayya.cohort (
 );
 CREATE INDEX cohort_open ON papayya.cohort (created_at) WHERE fired_at IS NULL;
 CREATE TABLE papayya.cohort_part (
-    item_id   bigint PRIMARY KEY,
     cohort_id bigint NOT NULL REFERENCES papayya.cohort,
-    place     int
+    item_id   bigint NOT NULL,
+    place     int,
+    PRIMARY KEY (cohort_id, item_id),
+    UNIQUE (cohort_id, place)               -- an item that replaces another takes its place
 );
-CREATE INDEX cohort_parts ON papayya.cohort_part (cohort_id);
 
 CREATE TABLE papayya.leader (
     role         text PRIMARY KEY,

@@ -1,9 +1,9 @@
 -- What brings items back (leases, sweep, retry), what ends them by hand, and what proves that
 -- none was dropped.
 
--- Renew every lease of a worker at once. A dispatch past its deadline is not renewed: it only
+-- Renew every lease of a worker, and of its children, at once. A dispatch past its deadline is not renewed: it only
 -- looks alive. Losing a renewal in a server crash costs nothing, so it does not wait for the disk.
-CREATE FUNCTION papayya.heartbeat_v1(p_owner text, p_lease double precision) RETURNS int
+CREATE FUNCTION papayya.heartbeat_v1(p_owners text[], p_lease double precision) RETURNS int
     LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := papayya.now();
@@ -12,7 +12,7 @@ BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     WITH mine AS (
         SELECT id FROM papayya.dispatch
-        WHERE locked_by = p_owner AND ended_at IS NULL AND (deadline IS NULL OR deadline > v_now)
+        WHERE locked_by = ANY (p_owners) AND ended_at IS NULL AND (deadline IS NULL OR deadline > v_now)
         ORDER BY id FOR NO KEY UPDATE -- in the order of checkpoints: neither waits for the other in a circle
     )
     UPDATE papayya.dispatch SET locked_until = v_now + make_interval(secs => p_lease)

@@ -56,7 +56,7 @@ BEGIN
     SELECT u.item_id, c.id, d.cp
     FROM json_to_recordset(p_doc) AS d (s int, co text, cp int)
     JOIN unnest(p_seqs, p_items) AS u (seq, item_id) ON u.seq = d.s JOIN papayya.cohort c ON c.name = d.co
-    ON CONFLICT (item_id) DO NOTHING;
+    ON CONFLICT (cohort_id, place) DO UPDATE SET item_id = excluded.item_id;
 END $$;
 
 -- All parts of a cohort were submitted: so many are they.
@@ -72,7 +72,7 @@ CREATE FUNCTION papayya.cohort_fired_v1(p_names text[]) RETURNS void
     UPDATE papayya.cohort SET fired_at = papayya.now() WHERE name = ANY (p_names) AND fired_at IS NULL
     $$;
 
--- Cohorts whose parts all ended a while ago, yet nothing followed: their carrier has forgotten the count. Each is handed
+-- Cohorts whose parts all ended a while ago, and their carrier was told each, yet nothing followed: their carrier has forgotten the count. Each is handed
 -- out once per p_quiet seconds.
 CREATE FUNCTION papayya.stuck_cohorts_v1(p_carriers text[], p_quiet double precision, p_limit int)
     RETURNS TABLE (cohort_id bigint, cohort_name text, carrier text)
@@ -83,7 +83,8 @@ CREATE FUNCTION papayya.stuck_cohorts_v1(p_carriers text[], p_quiet double preci
         WHERE q.fired_at IS NULL AND q.carrier = ANY (p_carriers) AND q.size IS NOT NULL
           AND coalesce(q.checked_at, q.created_at) < papayya.now() - make_interval(secs => p_quiet)
           AND q.size = (SELECT count(*) FROM papayya.cohort_part p JOIN papayya.item i ON i.id = p.item_id
-                        WHERE p.cohort_id = q.id AND i.finished_at < papayya.now() - make_interval(secs => p_quiet))
+                        WHERE p.cohort_id = q.id AND i.send_at IS NULL
+                          AND i.finished_at < papayya.now() - make_interval(secs => p_quiet))
         ORDER BY q.id LIMIT p_limit FOR UPDATE SKIP LOCKED)
     RETURNING c.id, c.name, c.carrier
     $$;

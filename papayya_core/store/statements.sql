@@ -30,6 +30,15 @@ SELECT verdict, fence, until, reason, known, delivery, left_nusd, began, clock, 
 FROM papayya.open_v1(%(item)s, %(lane)s, %(owner)s, %(lease)s::float8, %(version)s, %(max_seconds)s::float8,
                      %(max_deliveries)s::int, %(dispatch_no)s::int, %(takeover)s, %(token)s, %(enforce)s, %(digest)b);
 
+-- name: receive
+-- A lease on the item that a message is about, and whose it is.
+SELECT o.verdict, o.fence, o.until, o.reason, o.known, o.delivery, o.left_nusd, o.began, o.clock, o.told,
+       i.key, i.ordinal, i.run_id, r.name AS run, t.name AS tenant
+FROM papayya.open_v1(%(item)s, %(lane)s, %(owner)s, %(lease)s::float8, %(version)s, %(max_seconds)s::float8,
+                     %(max_deliveries)s::int, %(dispatch_no)s::int, %(takeover)s, %(token)s, %(enforce)s, %(digest)b) AS o
+LEFT JOIN papayya.item i ON i.id = %(item)s
+LEFT JOIN papayya.run r ON r.id = i.run_id LEFT JOIN papayya.tenant t ON t.id = i.tenant_id;
+
 -- name: enter
 -- Capture and open of one item.
 SELECT item_id, item_key, item_ordinal, fresh, verdict, fence, until, reason, known, delivery, left_nusd, began, clock
@@ -97,7 +106,7 @@ ORDER BY i.finished_at DESC LIMIT 1;
 
 -- name: heartbeat
 -- All leases of a worker, renewed.
-SELECT papayya.heartbeat_v1(%(owner)s, %(lease)s::float8);
+SELECT papayya.heartbeat_v1(%(owners)s::text[], %(lease)s::float8);
 
 -- name: live_owners
 -- Who holds leases now.

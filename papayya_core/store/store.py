@@ -18,7 +18,7 @@ from psycopg.types.numeric import Int8Dumper
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from papayya_core import sync
-from papayya_core.contract import AgentRef, Captured, Checkpointed, Closed, Opened, Run
+from papayya_core.contract import AgentRef, Captured, Checkpointed, Closed, Opened, Run, Whose
 from papayya_core.errors import StoreError, StoreUnavailable
 from papayya_core.store import rows
 from papayya_core.store.combine import Combiner
@@ -91,9 +91,11 @@ class Store:
         ``patience``: for how many seconds, when it is not the store's own.
         """
         began, delay = time.monotonic(), 0.05
+        patience = self.patience if patience is None else patience
+        timeout = min(5.0, patience)
         while True:
             try:
-                connection = self._pool.getconn()
+                connection = self._pool.getconn(timeout)
                 try:
                     cursor = connection.execute(self._sql[name], params)
                     result = cursor.pgresult
@@ -104,7 +106,7 @@ class Store:
                 raise StoreUnavailable("the connections of this process were closed") from error
             except _AGAIN as error:
                 waited = time.monotonic() - began
-                if waited > (self.patience if patience is None else patience):
+                if waited > patience:
                     raise StoreUnavailable(_away(waited)) from error
                 if delay > 1:
                     logger.warning("Postgres is away (%s); trying again", _line(error))
@@ -192,19 +194,10 @@ class Store:
         lane: str = "",
         dispatch_no: int | None = None,
         takeover: bool = False,
-        digest: bytes | None = None,
-        max_deliveries: int | None = None,
     ) -> Opened:
-        """Lease an item; with the verdict ``go`` its finished steps come along.
-
-        ``digest``: refuse an item that is not of this submission. ``max_deliveries``: of this
-        agent, when it is not the setting.
-        """
-        params = self._lease(ref, max_seconds)
+        """Lease an item; with the verdict ``go`` its finished steps come along."""
+        params = self._lease(ref, max_seconds) | {"digest": None}
         params |= {"item": item_id, "lane": lane, "dispatch_no": dispatch_no, "takeover": takeover}
-        params["digest"] = digest
-        if max_deliveries is not None:
-            params["max_deliveries"] = max_deliveries
 
         def give_back(opened: Opened) -> None:
             self._give_back(item_id, opened)
@@ -212,6 +205,34 @@ class Store:
         def claim() -> Opened:
             [row] = self.fetch("open", params)
             return _opened(row)
+
+        return sync.claim(claim, give_back)
+
+    def receive(
+        self,
+        item_id: int,
+        ref: AgentRef,
+        *,
+        digest: bytes,
+        dispatch_no: int,
+        takeover: bool = False,
+        max_deliveries: int | None = None,
+    ) -> tuple[Opened, Whose]:
+        """Lease the item that a message is about; ``unknown`` when it is not of this submission.
+
+        ``max_deliveries``: of this agent, when it is not the setting's.
+        """
+        params = self._lease(ref, None) | {"item": item_id, "lane": "", "takeover": takeover}
+        params |= {"dispatch_no": dispatch_no, "digest": digest}
+        if max_deliveries is not None:
+            params["max_deliveries"] = max_deliveries
+
+        def give_back(received: tuple[Opened, Whose]) -> None:
+            self._give_back(item_id, received[0])
+
+        def claim() -> tuple[Opened, Whose]:
+            [row] = self.fetch("receive", params)
+            return _opened(row[:-5]), Whose(*row[-5:])
 
         return sync.claim(claim, give_back)
 
