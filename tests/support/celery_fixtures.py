@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from tests.support.celery_worker import CeleryWorker, StartWorker
+from tests.support.rabbitmq_server import RabbitServer
 from tests.support.redis_server import RedisServer
 
 LoadApp = Callable[[Path], ModuleType]
@@ -20,15 +21,34 @@ LoadApp = Callable[[Path], ModuleType]
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A real Redis for the whole session, to flush, kill and start again."""
     server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.kill()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
 
 
 @pytest.fixture
 def redis_url(redis_server: RedisServer) -> str:
     """The URL of an empty database on a running Redis: broker, results, or both."""
     return redis_server.fresh_url()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    """A real RabbitMQ for the whole session, to kill and start again; up in five seconds."""
+    server = RabbitServer(tmp_path_factory.mktemp("rabbitmq"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def amqp_url(rabbitmq_server: RabbitServer) -> str:
+    """The URL of a virtual host without queues on a running RabbitMQ."""
+    return rabbitmq_server.fresh_url()
 
 
 @pytest.fixture
