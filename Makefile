@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test lint format generate counts bench
+.PHONY: help setup demo check test lint format generate counts bench compat
 .PHONY: lint-format lint-code lint-types lint-layers lint-twins
 .NOTPARALLEL:
 
@@ -23,8 +23,9 @@ demo: $(READY) ## tag 1,000 support tickets on an embedded Postgres; ARGS="--hel
 check: lint ## everything that needs no server, in under a minute
 	$(STEP) "unit tests" $(PYTHON_IN) -m pytest -q tests/unit $(ARGS)
 
-test: lint ## everything, on real servers; installs Debian's Postgres 15 when run as root
+test: lint ## everything, on real servers; installs them from Debian's packages when run as root
 	$(STEP) "Postgres 15" tools/postgres15.sh
+	$(STEP) "Redis, RabbitMQ" tools/brokers.sh
 	@$(PYTHON_IN) -m pytest -q --papayya-counts=check $(ARGS)
 
 lint: lint-format lint-code lint-types lint-layers lint-twins ## formatting, lint, types, import layers, generated modules
@@ -58,3 +59,6 @@ counts: $(READY) ## note how many tests there are, for make test to insist on
 bench: $(READY) ## measure what a checkpoint costs
 	@.venv/bin/uv sync --quiet --locked --all-extras --inexact --group bench --python .venv/bin/python
 	@$(PYTHON_IN) -m tests.benchmarks.checkpoint $(ARGS)
+
+compat: $(READY) ## Celery's own integration suite with us and without; needs redis-server
+	@$(PYTHON_IN) -m tools.compat $(ARGS)
