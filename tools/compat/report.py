@@ -12,6 +12,8 @@ from rich.table import Table
 
 from tools.compat.verdicts import STATUSES, Pair, Result, best
 
+ALWAYS = {"passed", "skipped", "failed"}
+
 
 def head(console: Console, pairs: Sequence[Pair], facts: Mapping[str, str]) -> None:
     """Print what was run, on what, and the counts of both sides."""
@@ -41,22 +43,19 @@ def show(console: Console, pairs: Sequence[Pair]) -> None:
 
 def counts(pairs: Sequence[Pair]) -> Table:
     """Count the tests of each side by their best run, and add up the time of the first runs."""
-    table = Table("", "bare", "installed", box=box.SIMPLE_HEAD)
+    sides = {"bare": [pair.bare for pair in pairs], "installed": [pair.ours for pair in pairs]}
+    ran = {name: side for name, side in sides.items() if any(side)}
+    table = Table("", *ran, box=box.SIMPLE_HEAD)
     for column in table.columns[1:]:
         column.justify = "right"
-    bare = Counter(_status(pair.bare) for pair in pairs)
-    ours = Counter(_status(pair.ours) for pair in pairs)
+    found = [Counter(map(_status, side)) for side in ran.values()]
     for status in STATUSES:
-        if bare[status] or ours[status] or status in {"passed", "failed", "skipped"}:
-            table.add_row(status, str(bare[status]), str(ours[status]))
+        if any(count[status] for count in found) or status in ALWAYS:
+            table.add_row(status, *(str(count[status]) for count in found))
     table.add_section()
-    seconds = (sum(s[0].seconds for s in side if s) for side in _sides(pairs))
+    seconds = (sum(runs[0].seconds for runs in side if runs) for side in ran.values())
     table.add_row("seconds, first run", *(f"{each:,.0f}" for each in seconds))
     return table
-
-
-def _sides(pairs: Sequence[Pair]) -> tuple[list[tuple[Result, ...]], list[tuple[Result, ...]]]:
-    return [pair.bare for pair in pairs], [pair.ours for pair in pairs]
 
 
 def _list(console: Console, title: str, style: str, pairs: Sequence[Pair]) -> None:

@@ -80,6 +80,7 @@ class Session:
         env = {name: text for name, text in os.environ.items() if not name.startswith(STRANGERS)}
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
         env |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        env["WORKER_LOGLEVEL"] = "INFO"  # two of the tests read the worker's log
         env |= {"TEST_BROKER": self.redis.url(), "TEST_BACKEND": self.redis.url()}
         env |= {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(self.redis.port)}
         return env | ({"PAPAYYA_DATABASE_URL": self.dsn} if self.dsn else {})
