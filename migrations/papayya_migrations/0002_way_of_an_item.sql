@@ -301,7 +301,8 @@ BEGIN
             IF verdict = 'done' THEN known := papayya.known_steps_v1(p_item); END IF;
             RETURN;
         END IF;
-        SELECT r.draining, r.cancelled_at IS NOT NULL, r.paused_at IS NOT NULL OR t.paused_at IS NOT NULL
+        SELECT r.draining, r.cancelled_at IS NOT NULL,
+               r.paused_at IS NOT NULL OR t.paused_at IS NOT NULL OR (i.paused_by IS NOT NULL AND i.state <> 'paused')
         INTO v_draining, v_cancelled, v_paused FROM papayya.run r, papayya.tenant t WHERE r.id = i.run_id AND t.id = i.tenant_id;
         IF v_cancelled THEN -- it was captured while its run was being cancelled
             verdict := 'cancelled'; reason := 'its run was cancelled';
@@ -316,12 +317,7 @@ BEGIN
             verdict := 'wait'; until := i.due_at; RETURN;
         END IF;
         IF i.state = 'paused' AND i.paused_by <> 'budget' THEN verdict := 'pause'; RETURN; END IF;
-        IF v_paused AND d.id IS NULL THEN
-            verdict := 'pause'; reason := 'paused by hand';
-            PERFORM papayya.park_v1(p_item, 'hand', reason, v_now);
-            RETURN;
-        END IF;
-        IF v_draining THEN verdict := 'drain'; reason := 'the run is draining'; RETURN; END IF;
+        IF v_draining AND NOT v_paused THEN verdict := 'drain'; reason := 'the run is draining'; RETURN; END IF;
     END IF;
     IF fence IS NULL AND d.id IS NOT NULL THEN
         IF d.locked_until > v_now AND NOT p_takeover THEN
@@ -333,6 +329,13 @@ BEGIN
             PERFORM papayya.fail_v1(p_item, d.id, 'max_seconds', 'the item passed its max_seconds');
             verdict := 'failed'; reason := 'the item passed its max_seconds'; RETURN;
         END IF;
+    END IF;
+    IF fence IS NULL AND v_paused THEN
+        verdict := 'pause'; reason := 'paused by hand';
+        IF NOT EXISTS (SELECT FROM papayya.dispatch o WHERE o.item_id = p_item AND o.ended_at IS NULL) THEN -- of another lane
+            PERFORM papayya.park_v1(p_item, 'hand', reason, v_now);
+        END IF;
+        RETURN;
     END IF;
     IF fence IS NULL AND i.deliveries >= p_max_deliveries THEN
         PERFORM papayya.fail_v1(p_item, NULL, 'poison', i.deliveries || ' deliveries without an end');
@@ -594,10 +597,12 @@ DECLARE
     i papayya.item;
 BEGIN
     SELECT * INTO i FROM papayya.item WHERE id = p_item FOR NO KEY UPDATE;
+    -- what it was asked to pause for may have been taken back since
+    IF p_state = 'paused' AND p_paused_by = 'hand' AND i.paused_by IS NULL THEN v_state := 'queued'; END IF;
     UPDATE papayya.dispatch SET ended_at = v_now,
            ending = CASE WHEN p_lost THEN 'lost' WHEN i.state = 'cancelled' THEN 'cancelled'
-                         WHEN p_state = 'queued' THEN 'released'
-                         ELSE p_state::text END::papayya.ending
+                         WHEN v_state = 'queued' THEN 'released'
+                         ELSE v_state::text END::papayya.ending
     WHERE id = p_fence AND ended_at IS NULL;
     IF NOT FOUND THEN
         SELECT CASE ending WHEN 'released' THEN 'queued' ELSE ending::text END, i.due_at INTO verdict, until
@@ -615,7 +620,8 @@ BEGIN
     IF i.state = 'cancelled' THEN PERFORM papayya.sum_cost_v1(p_item); END IF;
     UPDATE papayya.item SET state = v_state, reason = p_reason, deliveries = greatest(deliveries - 1, 0), due_at = until,
            send_at = CASE WHEN v_state = 'queued' AND envelope_hash IS NOT NULL THEN v_now END,
-           paused_by = CASE WHEN v_state = 'paused' THEN coalesce(paused_by, p_paused_by, 'code') END,
+           -- what was asked to pause and did not get to it parks when it is opened
+           paused_by = CASE WHEN v_state = 'paused' THEN coalesce(paused_by, p_paused_by, 'code') ELSE paused_by END,
            parked_at = CASE WHEN v_state = 'paused' THEN v_now END
     WHERE id = p_item AND state = 'running';
 END $$;

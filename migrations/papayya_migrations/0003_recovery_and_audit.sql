@@ -52,6 +52,7 @@ BEGIN
             PERFORM papayya.fail_v1(i.id, v_lost.id, 'poison', i.deliveries || ' deliveries without an end');
         ELSIF i.state = 'running' AND NOT EXISTS (SELECT FROM papayya.dispatch d WHERE d.item_id = i.id AND d.ended_at IS NULL) THEN
             UPDATE papayya.item SET state = 'queued', reason = 'its worker was lost', send_at = v_now WHERE id = i.id;
+            IF i.paused_by IS NOT NULL THEN PERFORM papayya.park_v1(i.id, i.paused_by, 'paused by hand', v_now); END IF;
         ELSIF i.state = 'cancelled' THEN
             PERFORM papayya.sum_cost_v1(i.id);
         END IF;
@@ -101,6 +102,7 @@ CREATE FUNCTION papayya.claim_sends_v1(p_carriers text[], p_backoff double preci
     FROM sent s JOIN papayya.run r ON r.id = s.run_id JOIN papayya.agent a ON a.id = s.agent_id
     JOIN papayya.tenant t ON t.id = s.tenant_id
     LEFT JOIN papayya.payload p ON p.tenant_id = s.tenant_id AND p.hash = s.envelope_hash
+    WHERE s.send_at IS NOT NULL
     $$;
 
 -- Be the leader of a role, or stay it. A row, not a session lock: it works behind a pooler.
@@ -125,7 +127,7 @@ DECLARE
 BEGIN
     WITH again AS (
         UPDATE papayya.item i SET state = 'queued', outcome = NULL, reason = 'retried by hand', finished_at = NULL,
-               deliveries = 0, sends = 0, send_at = papayya.now()
+               deliveries = 0, sends = 0, parked_at = NULL, send_at = papayya.now()
         FROM papayya.run r
         WHERE r.id = i.run_id AND (p_run IS NULL OR r.name = p_run) AND (p_items IS NULL OR i.id = ANY (p_items))
           AND (p_run IS NOT NULL OR p_items IS NOT NULL) AND r.cancelled_at IS NULL
@@ -181,7 +183,8 @@ BEGIN
     WHERE r.id = i.run_id AND t.id = i.tenant_id AND (p_run IS NOT NULL OR p_tenant IS NOT NULL OR p_items IS NOT NULL)
       AND (p_run IS NULL OR r.name = p_run) AND (p_tenant IS NULL OR t.name = p_tenant)
       AND (p_items IS NULL OR i.id = ANY (p_items))
-      AND (i.state = 'running' OR (p_items IS NOT NULL AND i.state IN ('queued', 'waiting'))) AND i.paused_by IS NULL
+      AND (i.state = 'running' OR (p_items IS NOT NULL AND i.state IN ('queued', 'waiting', 'paused')))
+      AND (i.paused_by IS NULL OR (i.paused_by = 'budget' AND p_items IS NOT NULL)) -- it stays when the budget is raised
     RETURNING i.id;
 END $$;
 
@@ -200,7 +203,7 @@ BEGIN
         state = CASE WHEN i.state = 'paused' THEN 'queued' ELSE i.state END, paused_by = NULL, sends = 0,
         reason = CASE WHEN i.state = 'paused' THEN 'resumed by hand' ELSE i.reason END, parked_at = NULL,
         parked = i.parked + coalesce(papayya.now() - i.parked_at, '0'),
-        send_at = CASE WHEN i.state = 'paused' THEN papayya.now() END
+        send_at = CASE WHEN i.state = 'paused' THEN papayya.now() ELSE i.send_at END
     FROM papayya.run r, papayya.tenant t
     WHERE r.id = i.run_id AND t.id = i.tenant_id AND (p_run IS NOT NULL OR p_tenant IS NOT NULL OR p_items IS NOT NULL)
       AND (p_run IS NULL OR r.name = p_run) AND (p_tenant IS NULL OR t.name = p_tenant)
