@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from papayya_core.contract import Send
+
+if TYPE_CHECKING:
+    from papayya_core.codec import Encoders
 
 
 @runtime_checkable
@@ -24,5 +27,28 @@ class Carrier(Protocol):
         """Hand items over to workers again.
 
         A send that raises is repeated after a back-off; one that is delivered twice is dropped at
-        open by its dispatch number. It must not wait for the items to end.
+        open, as its first copy has the lease. It must not wait for the items to end.
         """
+
+
+class Books(Protocol):
+    """Named statements of the contract (``papayya_core.store``)."""
+
+    def fetch(self, name: str, params: Any, patience: float | None = None) -> list[Any]:
+        """Run a statement and return its rows."""
+
+
+@runtime_checkable
+class Tending(Protocol):
+    """A carrier that looks after its own books now and then, too."""
+
+    def tend(self, books: Books, quiet: float, encoders: Encoders | None) -> None:
+        """Mend what the carrier's own servers have forgotten; ``quiet``: seconds to leave alone."""
+
+
+@runtime_checkable
+class Returning(Protocol):
+    """A carrier whose items can do without us."""
+
+    def hand_back(self, sends: Sequence[Send], delays: Sequence[float]) -> None:
+        """Bring items to workers, after ``delays`` seconds, as if we had never been there."""

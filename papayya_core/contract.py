@@ -268,7 +268,7 @@ class Send:
 
     ``sends``: how often it was sent before this. ``parked``: seconds it was paused in all.
     ``digest``: what made it one submission. ``envelope``: as the carrier gave it, packed by
-    ``codec``; None when it has none.
+    ``codec``; None when it has none. ``ended``: so that its carrier learns the end.
     """
 
     item_id: int
@@ -284,6 +284,7 @@ class Send:
     digest: bytes | None = None
     codec: int | None = None
     envelope: bytes | None = None
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

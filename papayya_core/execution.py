@@ -155,6 +155,10 @@ class Execution:
         """Return the output that code inside the item gave, else what the body returned."""
         return self._output[-1] if self._output else returned
 
+    def has_output(self) -> bool:
+        """Tell whether code inside the item gave an output."""
+        return bool(self._output)
+
     def is_overdue(self) -> bool:
         """Tell whether the item has passed its ``max_seconds``."""
         return self._deadline is not None and time.monotonic() >= self._deadline

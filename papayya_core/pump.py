@@ -10,14 +10,14 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from papayya_core import owner as owners
+from papayya_core.carriers import Tending
 from papayya_core.contract import Send
 from papayya_core.execution import live_fences
 
 if TYPE_CHECKING:
-    from papayya_core.carriers import Carrier
     from papayya_core.plugins import Plugins
     from papayya_core.settings import Settings
     from papayya_core.store.store import Store
@@ -27,6 +27,7 @@ logger = logging.getLogger("papayya.pump")
 EVERY = 5.0
 _LEASE = 20.0
 _BATCH = 500
+_BATCHES = 20
 _GAP = 3 * EVERY
 
 
@@ -61,6 +62,7 @@ class Pump:
         self._seen: float | None = None  # the end of the last turn
         self._calm_until = 0.0
         self._idle: set[int] = set()
+        self._tend_at = 0.0
 
     def turn(self) -> Turn:
         """Sweep, wake and send once; only the dead of this machine when another pump leads."""
@@ -75,7 +77,9 @@ class Pump:
         if not leading:
             return Turn(False, swept, 0, 0)
         [[woken]] = self._store.fetch("wake", {"limit": _BATCH})
-        return Turn(True, swept, woken, self._send())
+        sent = self._send()
+        self._tend()
+        return Turn(True, swept, woken, sent)
 
     def _leaked(self) -> list[int]:
         """List own dispatches that nobody here is at work under: the heartbeat renews them in vain.
@@ -115,7 +119,31 @@ class Pump:
         }
         return [Swept(*row) for row in self._store.fetch("sweep", params)]
 
+    def _tend(self) -> None:
+        """Let carriers look after their own books, a few times per lease."""
+        now = time.monotonic()
+        if now < self._tend_at:
+            return
+        self._tend_at = now + self._settings.lease_seconds / 4
+        for name, carrier in self._plugins.carriers().items():
+            if isinstance(carrier, Tending) and _is_ready(name, carrier):
+                try:
+                    quiet = self._settings.lease_seconds / 2
+                    carrier.tend(self._store, quiet, self._plugins.encoders)
+                except Exception:
+                    logger.exception("carrier %s could not look after itself; again later", name)
+
     def _send(self) -> int:
+        """Send what is due, a batch after the other for as long as there is a full one."""
+        sent = 0
+        for _ in range(_BATCHES):
+            count = self._send_batch()
+            sent += count
+            if count < _BATCH:
+                break
+        return sent
+
+    def _send_batch(self) -> int:
         carriers = {name: c for name, c in self._plugins.carriers().items() if _is_ready(name, c)}
         if not carriers:
             return 0
@@ -146,9 +174,9 @@ class Pump:
             stop.wait(every)
 
 
-def _is_ready(name: str, carrier: Carrier) -> bool:
+def _is_ready(name: str, carrier: Any) -> bool:
     try:
-        return carrier.ready()
+        return bool(carrier.ready())
     except Exception:
         logger.exception("carrier %s cannot tell whether it is ready; again later", name)
         return False

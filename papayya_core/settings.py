@@ -167,6 +167,9 @@ class Settings:
     db_patience: float = _setting(
         300.0, SECONDS, "How long a worker waits for a Postgres that went away."
     )
+    capture_seconds: float = _setting(
+        2.0, SECONDS, "How long a publisher waits for Postgres before a message goes without it."
+    )
     pool_size: int = _setting(8, _at_least(1), "The most connections one process keeps open.")
     prepare: bool = _setting(
         True, SWITCH, "Use prepared statements; set 0 behind a pooler that cannot keep them."

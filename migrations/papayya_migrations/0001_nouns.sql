@@ -97,7 +97,7 @@ CREATE TABLE papayya.item (
     replay_of     bigint,
     deliveries    papayya.number NOT NULL DEFAULT 0,
     dispatch_no   int NOT NULL DEFAULT 0,   -- of its envelope; what was sent with an earlier one is stale
-    sends         papayya.number NOT NULL DEFAULT 0, -- how often the pump has sent this envelope
+    sends         papayya.number NOT NULL DEFAULT 0, -- of this envelope, the publisher's own included
     paused_by     papayya.pauser,           -- while it runs: it is asked to pause at its next step
     parked_at     timestamptz,              -- since when it is paused
     parked        interval NOT NULL DEFAULT '0', -- how long it was paused before

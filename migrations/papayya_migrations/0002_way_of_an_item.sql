@@ -160,12 +160,12 @@ BEGIN
                              ORDER BY tn.id, j.k, coalesce(j.o, 1), j.s) AS first ORDER BY s) AS n
     ), made AS (
         INSERT INTO papayya.item (id, run_id, tenant_id, agent_id, key, ordinal, state, outcome, reason, input_hash,
-                                  input_digest, parent_id, finished_at, created_at, send_at, envelope_hash, carrier)
+                                  input_digest, parent_id, finished_at, created_at, send_at, envelope_hash, carrier, sends)
         OVERRIDING SYSTEM VALUE
         SELECT d.id, p_run, d.tenant_id, p_agent, d.k, d.o, CASE WHEN d.r IS NOT NULL THEN 'failed' ELSE v_state END,
                CASE WHEN d.r IS NOT NULL THEN 'failed'::papayya.outcome END, d.r, decode(d.h, 'hex'),
                decode(d.g, 'hex'), d.p, CASE WHEN v_cancelled OR d.r IS NOT NULL THEN v_now END, v_now, p_send_at,
-               decode(d.e, 'hex'), p_carrier
+               decode(d.e, 'hex'), p_carrier, CASE WHEN d.e IS NULL THEN 0 ELSE 1 END
         FROM numbered d ORDER BY d.tenant_id, d.k COLLATE "C", d.o
         ON CONFLICT (run_id, agent_id, tenant_id, key, ordinal) DO NOTHING
         RETURNING id, tenant_id, key, ordinal, state, reason
@@ -228,10 +228,10 @@ BEGIN
     LOOP
         ordinal := ordinal + 1;
         INSERT INTO papayya.item (run_id, tenant_id, agent_id, key, ordinal, state, outcome, reason, input_hash, input_digest,
-                                  parent_id, finished_at, created_at, send_at, envelope_hash, carrier)
+                                  parent_id, finished_at, created_at, send_at, envelope_hash, carrier, sends)
         VALUES (p_run, p_tenant, p_agent, p_key, ordinal, v_state, CASE WHEN v_state = 'failed' THEN 'failed'::papayya.outcome END,
                 p_refusal, p_hash, p_digest, p_parent, CASE WHEN v_state IN ('failed', 'cancelled') THEN v_now END, v_now, p_send_at,
-                p_envelope, p_carrier)
+                p_envelope, p_carrier, CASE WHEN p_envelope IS NULL THEN 0 ELSE 1 END)
         ON CONFLICT ON CONSTRAINT item_run_id_agent_id_tenant_id_key_ordinal_key DO NOTHING RETURNING papayya.item.id INTO id;
         EXIT WHEN id IS NOT NULL;
         -- somebody else took it just now; for the same input, it is the same item
@@ -613,8 +613,6 @@ BEGIN
         PERFORM papayya.outside_steps_v1(i, p_fence, p_cost_nusd, p_tokens, v_now);
     END IF;
     IF p_findings IS NOT NULL THEN PERFORM papayya.add_findings_v1(i, p_fence, p_findings); END IF;
-    -- what it was asked to pause for may have been taken back since
-    IF p_state = 'paused' AND p_paused_by = 'hand' AND i.paused_by IS NULL THEN v_state := 'queued'; END IF;
     verdict := CASE WHEN i.state = 'cancelled' THEN 'cancelled' ELSE v_state::text END;
     until := CASE WHEN p_state = 'waiting' THEN v_now + make_interval(secs => p_delay) END;
     IF i.state = 'cancelled' THEN PERFORM papayya.sum_cost_v1(p_item); END IF;

@@ -51,7 +51,7 @@ BEGIN
         ELSIF i.state = 'running' AND i.deliveries >= p_max_deliveries THEN
             PERFORM papayya.fail_v1(i.id, v_lost.id, 'poison', i.deliveries || ' deliveries without an end');
         ELSIF i.state = 'running' AND NOT EXISTS (SELECT FROM papayya.dispatch d WHERE d.item_id = i.id AND d.ended_at IS NULL) THEN
-            UPDATE papayya.item SET state = 'queued', reason = 'its worker was lost', send_at = v_now WHERE id = i.id;
+            UPDATE papayya.item SET state = 'queued', reason = 'its worker was lost', send_at = v_now, sends = 0 WHERE id = i.id;
             IF i.paused_by IS NOT NULL THEN PERFORM papayya.park_v1(i.id, i.paused_by, 'paused by hand', v_now); END IF;
         ELSIF i.state = 'cancelled' THEN
             PERFORM papayya.sum_cost_v1(i.id);
@@ -70,7 +70,8 @@ DECLARE
     v_now timestamptz := papayya.now();
     v_count int;
 BEGIN
-    UPDATE papayya.item SET state = 'queued', due_at = NULL, send_at = coalesce(send_at, v_now)
+    UPDATE papayya.item SET state = 'queued', due_at = NULL, send_at = coalesce(send_at, v_now),
+           sends = CASE WHEN send_at IS NULL THEN 0 ELSE sends END
     WHERE id IN (SELECT id FROM papayya.item WHERE state = 'waiting' AND due_at <= v_now
                  ORDER BY due_at LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED);
     GET DIAGNOSTICS v_count = ROW_COUNT;
@@ -84,7 +85,7 @@ END $$;
 CREATE FUNCTION papayya.claim_sends_v1(p_carriers text[], p_backoff double precision, p_limit int)
     RETURNS TABLE (item_id bigint, item_key text, run_name text, carrier text, agent_name text, tenant_name text,
                    dispatch_no int, envelope_hash bytea, sends int, parked double precision, item_digest bytea,
-                   codec smallint, envelope bytea)
+                   codec smallint, envelope bytea, ended boolean)
     LANGUAGE sql AS $$
     WITH due AS (
         SELECT i.id FROM papayya.item i JOIN papayya.run r ON r.id = i.run_id JOIN papayya.tenant t ON t.id = i.tenant_id
@@ -98,7 +99,8 @@ CREATE FUNCTION papayya.claim_sends_v1(p_carriers text[], p_backoff double preci
         WHERE i.id = ANY (ARRAY(SELECT id FROM due)) RETURNING i.*
     )
     SELECT s.id, s.key, r.name, coalesce(s.carrier, r.carrier), a.name, t.name, s.dispatch_no, s.envelope_hash, s.sends,
-           extract(epoch FROM s.parked + coalesce(papayya.now() - s.parked_at, '0')), s.input_digest, p.codec, p.body
+           extract(epoch FROM s.parked + coalesce(papayya.now() - s.parked_at, '0')), s.input_digest, p.codec, p.body,
+           s.finished_at IS NOT NULL
     FROM sent s JOIN papayya.run r ON r.id = s.run_id JOIN papayya.agent a ON a.id = s.agent_id
     JOIN papayya.tenant t ON t.id = s.tenant_id
     LEFT JOIN papayya.payload p ON p.tenant_id = s.tenant_id AND p.hash = s.envelope_hash

@@ -105,7 +105,7 @@ BEGIN
     IF verdict NOT IN ('waiting', 'queued') THEN RETURN; END IF;
     INSERT INTO papayya.payload (tenant_id, hash, codec, size, body) VALUES (v_tenant, p_hash, p_codec, p_size, p_body)
     ON CONFLICT DO NOTHING;
-    UPDATE papayya.item i SET dispatch_no = i.dispatch_no + 1, sends = 0, envelope_hash = p_hash,
+    UPDATE papayya.item i SET dispatch_no = i.dispatch_no + 1, sends = 1, envelope_hash = p_hash,
            send_at = papayya.now() + make_interval(secs => p_delay + p_resend)
     WHERE i.id = p_item AND i.state IN ('waiting', 'queued') RETURNING i.dispatch_no INTO dispatch_no;
 END $$;
@@ -129,6 +129,13 @@ BEGIN
     UPDATE papayya.item SET send_at = NULL WHERE id = p_item; -- its carrier knows
     RETURN true;
 END $$;
+
+-- The same for the items of these submissions that are at work right now.
+CREATE FUNCTION papayya.give_up_live_v1(p_digests bytea[], p_check text, p_reason text) RETURNS SETOF bigint
+    LANGUAGE sql AS $$
+    SELECT i.id FROM papayya.dispatch d JOIN papayya.item i ON i.id = d.item_id
+    WHERE d.ended_at IS NULL AND i.input_digest = ANY (p_digests) AND papayya.give_up_v1(i.id, p_check, p_reason)
+    $$;
 
 -- Give parked items back to their carrier for good: it brings them to workers without us. Here they end as cancelled.
 CREATE FUNCTION papayya.hand_back_v1(p_run text, p_carriers text[], p_limit int)

@@ -19,6 +19,10 @@ SELECT papayya.set_budget_v1(%(run)s, %(agent)s, %(limit_nusd)s);
 -- The run's input was read to its end.
 UPDATE papayya.run SET sealed_at = coalesce(sealed_at, papayya.now()) WHERE id = %(run)s;
 
+-- name: seal_run_named
+-- The same, by its name.
+UPDATE papayya.run SET sealed_at = coalesce(sealed_at, papayya.now()) WHERE name = %(name)s;
+
 -- name: capture
 -- A batch of items and their ledger rows.
 SELECT seq, item_id, item_key, item_ordinal, item_state, fresh, deliveries
@@ -131,7 +135,7 @@ SELECT papayya.wake_v1(%(limit)s::int);
 
 -- name: claim_sends
 -- Queued items to send again.
-SELECT item_id, item_key, run_name, carrier, agent_name, tenant_name, dispatch_no, envelope_hash, sends, parked, item_digest, codec, envelope
+SELECT item_id, item_key, run_name, carrier, agent_name, tenant_name, dispatch_no, envelope_hash, sends, parked, item_digest, codec, envelope, ended
 FROM papayya.claim_sends_v1(%(carriers)s::text[], %(backoff)s::float8, %(limit)s::int);
 
 -- name: publish
@@ -153,6 +157,10 @@ SELECT papayya.told_v1(%(item)s);
 -- name: give_up
 -- The end of an item that its worker cannot close.
 SELECT papayya.give_up_v1(%(item)s, %(check)s, %(reason)s);
+
+-- name: give_up_live
+-- The end of items at work, by what submitted them.
+SELECT papayya.give_up_live_v1(%(digests)b::bytea[], %(check)s, %(reason)s);
 
 -- name: cohort_size
 -- How many items a cohort has.

@@ -1,0 +1,100 @@
+"""The body of an item in a worker, and from how it ended to Celery's own gestures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from celery.exceptions import Ignore, Reject, Retry, TaskPredicate
+
+from papayya_celery import deliveries, states
+from papayya_core import context, sync
+from papayya_core.contract import Captured, Finding, Run
+from papayya_core.errors import ItemTimedOut, ItemTookTooLong
+from papayya_core.runtime import runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from celery import Task
+
+    from papayya_celery.deliveries import Delivery
+    from papayya_celery.opening import Received
+    from papayya_core.engine import Ended
+    from papayya_core.execution import Execution
+
+TELL = 60.0  # seconds for Celery to learn an end, and to start what follows from it
+
+
+def run_body(
+    task: Task[..., Any], delivery: Delivery, received: Received, call: Callable[[], Any]
+) -> Any:
+    """Run the user's code in its item and end the dispatch."""
+    execution = _execution(task, delivery, received)
+    engine = runtime().engine()
+    with deliveries.executing(delivery, execution):
+        try:
+            with context.executing(execution):
+                output = sync.call(call, (), {})
+        except TaskPredicate as wish:
+            ended = _end_by_celery(delivery, execution, wish)
+        except BaseException as error:  # noqa: BLE001 - each kind has its own ending
+            ended = engine.end_raised(execution, error)
+        else:
+            ended = engine.end_returned(execution, output)
+    if execution.tell is not None and ended.state in ("completed", "failed"):
+        delivery.untold = execution.item_id
+    return _conclude(task, delivery, ended)
+
+
+def _execution(task: Task[..., Any], delivery: Delivery, received: Received) -> Execution:
+    whose, request = received.whose, delivery.request
+    run = Run(whose.run_id, whose.run, existed=True, cancelled=False)
+    captured = Captured(0, received.item_id, whose.key, whose.ordinal, "running", fresh=False)
+    execution = (
+        runtime().engine().execution(run, received.agent, whose.tenant, captured, received.opened)
+    )
+    if request.callbacks or request.errbacks or request.chain or request.chord:
+        execution.tell = TELL
+    execution.before_parking = lambda state, why: states.show_parked(task, request, state, why)
+    return execution
+
+
+def _end_by_celery(delivery: Delivery, execution: Execution, wish: TaskPredicate) -> Ended:
+    """End a dispatch whose body used Celery's own gestures; they go on to Celery."""
+    engine = runtime().engine()
+    if delivery.handed:
+        raise wish
+    if isinstance(wish, Retry) and delivery.request.is_eager and execution.has_output():
+        return engine.end_returned(execution, None)
+    if isinstance(wish, Reject) and getattr(wish, "requeue", False):
+        engine.release(execution, "queued", "rejected: it goes back to its queue")
+    elif isinstance(wish, Ignore):
+        execution.findings.append(_ignored(delivery))
+        engine.complete(execution, None)
+        if execution.tell is not None and not delivery.replaced:
+            delivery.untold = execution.item_id
+    else:
+        engine.fail(execution, wish, "retry" if isinstance(wish, Retry) else "rejected")
+    raise wish
+
+
+def _ignored(delivery: Delivery) -> Finding:
+    if delivery.replaced:
+        return Finding("replaced", "note", "the task replaced itself by another one")
+    reason = "the task raised Ignore: Celery records no result of it"
+    return Finding("ignored", "degraded", reason)
+
+
+def _conclude(task: Task[..., Any], delivery: Delivery, ended: Ended) -> Any:
+    """Return or raise what Celery is to see."""
+    if delivery.handed:
+        raise Ignore("its item was sent again")
+    if ended.state == "completed":
+        return ended.output
+    if ended.state == "failed":
+        if isinstance(ended.signal, ItemTimedOut):
+            raise ItemTookTooLong(ended.signal.reason) from ended.signal
+        raise ended.error or ItemTookTooLong(ended.reason or "it failed")
+    if ended.state == "cancelled":
+        states.show_revoked(task, delivery.request, ended.reason or "it was cancelled")
+    raise Ignore(ended.reason or ended.state)

@@ -1,0 +1,49 @@
+"""The one line: ``papayya_celery.install(app, …)``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from papayya_celery import apps, patches, worker
+from papayya_celery.apps import Installation, Only
+from papayya_celery.naming import Choice, check_choice
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+logger = logging.getLogger("papayya.celery")
+
+
+def install(
+    app: Celery,
+    *,
+    tenant: Choice = None,
+    item: Choice = None,
+    run: Choice = None,
+    only: Only = None,
+    recover: Mapping[str, bool] | None = None,
+    pump: bool = True,
+) -> None:
+    """Make the tasks of an app items, before or after they are defined.
+
+    ``tenant``, ``item``, ``run``: the name of a task's argument, a path into it
+    (``"doc.owner.id"``), or a function of the ``Message``; tasks without such an argument inherit
+    tenant and run, and their item is named by the task's id. ``only``: patterns of task names
+    (``"billing.*"``), or a function of the name; without it every task but Celery's own.
+    ``recover``: patterns of tasks whose body must not be run twice, with False: an item whose
+    worker died in it fails instead. ``pump``: whether this app's workers also send again what is
+    due or lost.
+    """
+    for choice, what in ((tenant, "tenant"), (item, "item"), (run, "run")):
+        check_choice(choice, what)
+    if only is not None and not callable(only):
+        only = (only,) if isinstance(only, str) else tuple(only)
+    if apps.of(app) is not None:
+        logger.warning("papayya_celery.install was called again on this app; the last call counts")
+    inst = Installation(app, tenant, item, run, only, dict(recover or {}), pump)
+    apps.remember(inst)
+    patches.apply()
+    patches.wrap_existing_sender(app)
+    worker.connect()

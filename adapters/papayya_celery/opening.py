@@ -1,0 +1,111 @@
+"""The item of a message: found by its header, or made on arrival."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from papayya_celery import capture, carried, deliveries, envelopes, identity
+from papayya_celery.carried import Carried
+from papayya_celery.naming import Message
+from papayya_core import context
+from papayya_core.contract import AgentRef, Opened, Whose
+from papayya_core.runtime import runtime
+
+if TYPE_CHECKING:
+    from celery import Task
+
+    from papayya_celery.apps import Installation
+    from papayya_celery.deliveries import Delivery
+    from papayya_core.contract import Agent
+    from papayya_core.execution import Execution
+
+
+class Received(NamedTuple):
+    """The answer to a message: the item, whose it is, and how it may go on."""
+
+    item_id: int
+    agent: Agent
+    opened: Opened
+    whose: Whose
+
+
+def eager_again(request: Any) -> Execution | None:
+    """Return the execution that an eager retry belongs to: it runs inside the first try."""
+    execution = context.current()
+    if not request.is_eager or execution is None:
+        return None
+    outer = deliveries.of_execution(execution)
+    return execution if outer is not None and outer.request.id == request.id else None
+
+
+def open_item(
+    inst: Installation,
+    task: Task[..., Any],
+    name: str,
+    delivery: Delivery,
+    *,
+    takeover: bool = False,
+) -> Received:
+    """Lease the item of a message. Without one, or with one of another database, make it."""
+    here, request = runtime(), delivery.request
+    agent = inst.agent(name, task)
+    ref = here.register(agent)
+    most = None if inst.recovers(task) else 1
+    header = delivery.carried
+    if header is not None and header.item is not None:
+        received = _receive(request, header, agent, ref, most, takeover=takeover)
+        if received.opened.verdict != "unknown":
+            delivery.carried = _known(header, received.whose)
+            return received
+    made = _make(inst, task, name, request, header)
+    delivery.carried = made
+    return _receive(request, made, agent, ref, most, takeover=takeover)
+
+
+def _receive(
+    request: Any, header: Carried, agent: Agent, ref: AgentRef, most: int | None, *, takeover: bool
+) -> Received:
+    assert header.item is not None  # noqa: S101 - the callers see to it
+    digest = carried.digest(request.id, request.replaced_task_nesting or 0)
+    opened, whose = (
+        runtime()
+        .engine()
+        .store.receive(
+            header.item,
+            ref,
+            digest=digest,
+            dispatch_no=header.no,
+            takeover=takeover,
+            max_deliveries=most,
+        )
+    )
+    return Received(header.item, agent, opened, whose)
+
+
+def _known(header: Carried, whose: Whose) -> Carried:
+    """Believe Postgres rather than the header."""
+    return Carried(whose.run, whose.tenant, header.parent, header.item, header.no)
+
+
+def _make(
+    inst: Installation, task: Task[..., Any], name: str, request: Any, header: Carried | None
+) -> Carried:
+    """Make the item of a message whose publisher did not; the same message makes the same item."""
+    here = runtime()
+    embed = {what: getattr(request, what, None) for what in ("callbacks", "chord")}
+    facts = dict(request.__dict__) | {"id": request.id}
+    message = Message(task.name, request.id, tuple(request.args or ()), request.kwargs, task.run)
+    inherited = deliveries.inherited() if request.is_eager else header
+    named = identity.name(inst, here.plugins, message, facts, header, inherited)
+    envelope = None if request.is_eager else _envelope(inst, request)
+    one = capture.submission(named, facts, message.args, message.kwargs, embed, envelope)
+    [found] = here.engine().store.publish([one], capture.intake(named, name))
+    return Carried(named.run, named.tenant, named.parent, found.item_id)
+
+
+def _envelope(inst: Installation, request: Any) -> Any:
+    conf = inst.app.conf
+    body, options = envelopes.of_request(request, conf.task_default_queue)
+    options["serializer"] = conf.task_serializer
+    data, options = envelopes.serialize(body, options)
+    return capture.envelope_of(inst.app, data, options)

@@ -1,0 +1,147 @@
+"""What a flushed broker or result backend has forgotten: chord counters and results."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from celery import states
+from celery.app.task import Context
+from celery.backends.base import KeyValueStoreBackend
+
+from papayya_celery import apps, deliveries, envelopes
+from papayya_celery.capture import CARRIER
+from papayya_celery.carried import Carried
+from papayya_core import codec
+from papayya_core.errors import ItemFailed
+from papayya_core.store import rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from celery import Celery
+
+    from papayya_core.carriers import Books
+
+logger = logging.getLogger("papayya.celery")
+_BATCH = 50
+_PAGE = 500
+_SENTINEL = "papayya-was-here"
+_DAY = 86_400.0
+_GROUP_KEYS = (".j", ".t", ".s", ".c", ".d")
+
+
+def fire_stuck_chords(books: Books, quiet: float, encoders: codec.Encoders | None) -> int:
+    """Complete the chords whose header has ended, yet whose callback never started."""
+    stuck = books.fetch("stuck_cohorts", {"carriers": [CARRIER], "quiet": quiet, "limit": _BATCH})
+    for cohort, name, _ in stuck:
+        parts = [
+            _Part((row[0], *row[2:]), encoders)
+            for row in books.fetch("cohort_parts", {"cohort": cohort})
+        ]
+        try:
+            _fire(name, parts)
+        except Exception:
+            logger.exception("chord %s could not be completed; again later", name)
+    return len(stuck)
+
+
+def _fire(group_id: str, parts: list[_Part]) -> None:
+    app = _app(parts[0])
+    logger.warning("chord %s lost its count: it is completed from Postgres", group_id)
+    backend: Any = app.backend
+    if hasattr(backend, "client") and hasattr(backend, "get_key_for_group"):
+        keys = [backend.get_key_for_group(group_id, suffix) for suffix in _GROUP_KEYS]
+        backend.client.delete(*keys)
+        backend.set_chord_size(group_id, len(parts))
+        for part in parts:
+            with deliveries.inheriting(Carried(parent=part.item_id)):
+                part.tell(backend)
+        return
+    for part in parts:
+        part.tell(backend, alone=True)
+    callback = app.signature(parts[0].request.chord)
+    results = [app.AsyncResult(part.task_id) for part in parts]
+    with deliveries.inheriting(Carried(parent=parts[-1].item_id)):
+        backend.fallback_chord_unlock(app.GroupResult(group_id, results), callback)
+
+
+def restore_results(books: Books, encoders: codec.Encoders | None) -> int:
+    """Store the results of items that ended lately once more, when their backend was emptied.
+
+    Noticed by a key of ours that is gone. A backend that cannot hold one is not watched.
+    """
+    count = 0
+    for inst in apps.every():
+        backend: Any = inst.app.backend
+        if isinstance(backend, KeyValueStoreBackend) and not backend.get(_SENTINEL):
+            count += _restore(inst.app, books, encoders)
+            backend.set(_SENTINEL, secrets.token_hex(4))
+    return count
+
+
+def _restore(app: Celery, books: Books, encoders: codec.Encoders | None) -> int:
+    expires = app.conf.result_expires
+    lasting = expires.total_seconds() if hasattr(expires, "total_seconds") else expires or _DAY
+    after, count = 0, 0
+    while True:
+        params = {"after": after, "carrier": CARRIER, "seconds": float(lasting), "limit": _PAGE}
+        page = books.fetch("ended_since", params)
+        for row in page:
+            part = _Part(row, encoders)
+            if part.belongs_to(app) and not app.AsyncResult(part.task_id).ready():
+                part.tell(app.backend, alone=True)
+                count += 1
+        if len(page) < _PAGE:
+            return count
+        after = page[-1][0]
+
+
+class _Part:
+    """An ended item, as a result backend is told of it."""
+
+    def __init__(self, row: Sequence[Any], encoders: codec.Encoders | None) -> None:
+        self.item_id: int = row[0]
+        _, self._state, self._reason, envelope_codec, envelope, number, output = row
+        self._output = (number, output)
+        self._encoders = encoders
+        self.envelope = envelopes.unpack(envelope_codec, envelope)
+        self.request = _request(self.envelope)
+        self.task_id: str = self.envelope["headers"]["id"]
+
+    def belongs_to(self, app: Celery) -> bool:
+        """Tell whether this app sent it, and keeps its result."""
+        return self.envelope["app"] == app.main and not self.request.ignore_result
+
+    def tell(self, backend: Any, *, alone: bool = False) -> None:
+        """Store the end; unless it is ``alone``, the chord counts it, too."""
+        request = None if alone else self.request
+        if self._state == "completed":
+            backend.mark_as_done(self.task_id, self._value(), request=request)
+        elif self._state == "cancelled":
+            backend.store_result(self.task_id, None, states.REVOKED, request=request)
+        else:
+            error = ItemFailed(self._reason or "it failed")
+            backend.mark_as_failure(self.task_id, error, request=request, call_errbacks=False)
+
+    def _value(self) -> Any:
+        number, output = self._output
+        if number is None or output is None:
+            return None
+        return codec.decode(rows.unpack(number, output), self._encoders)
+
+
+def _request(envelope: dict[str, Any]) -> Context:
+    from kombu.serialization import loads
+
+    _, _, embed = loads(
+        envelope["data"], envelope["content_type"], envelope["content_encoding"], force=True
+    )
+    return Context({**envelope["headers"], **embed})
+
+
+def _app(part: _Part) -> Celery:
+    found = {inst.app.main: inst.app for inst in apps.every()}
+    app: Celery = found.get(part.envelope["app"]) or next(iter(found.values()))
+    return app
