@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import celery.app.trace
 from celery.app.amqp import AMQP
+from celery.app.task import Task as Base
 from celery.backends import base
 from celery.utils.imports import qualname
 
@@ -37,6 +38,7 @@ def apply() -> None:
         return
     _done.add("all")
     _wrap_tracer()
+    _wrap_strategy()
     AMQP._create_task_sender = _wrap_sender(AMQP._create_task_sender)  # type: ignore[attr-defined]  # noqa: SLF001
     for cls in (base.Backend, base.KeyValueStoreBackend, *_redis()):
         _wrap_backend(cls)
@@ -67,6 +69,19 @@ def _wrap_tracer() -> None:
         consumer.build_tracer = build_tracer  # type: ignore[attr-defined]
 
 
+def _wrap_strategy() -> None:
+    """The worker's parent reads a task's settings once, when it makes its strategy."""
+    original = Base.start_strategy
+
+    @functools.wraps(original)
+    def start_strategy(self: Any, app: Any, *args: Any, **kwargs: Any) -> Any:
+        if (inst := apps.of(app)) is not None:
+            guard(inst, self)
+        return original(self, app, *args, **kwargs)
+
+    Base.start_strategy = start_strategy  # type: ignore[method-assign]
+
+
 def guard(inst: Installation, task: Task[..., Any]) -> None:
     """Guard the body of a task: its ``run``, or its class's own ``__call__``.
 
@@ -92,8 +107,6 @@ def _is_guardable(inst: Installation, task: Task[..., Any]) -> bool:
 
 
 def _has_own_call(task: Task[..., Any]) -> bool:
-    from celery.app.task import Task as Base
-
     found = next(cls for cls in type(task).__mro__ if "__call__" in vars(cls))
     return found is not Base and found.__module__ != "celery.app.task"
 
