@@ -23,6 +23,26 @@ class Open(NamedTuple):
     left_nusd: int | None
     began: Any
     clock: Any
+    told: bool | None
+
+
+class Sent(NamedTuple):
+    """What is claimed to be sent again."""
+
+    item_id: int
+    item_key: str
+    run_name: str
+    carrier: str
+    agent_name: str
+    tenant_name: str
+    dispatch_no: int
+    envelope_hash: bytes | None
+    sends: int
+    parked: float
+    item_digest: bytes | None
+    codec: int | None
+    envelope: bytes | None
+    ended: bool
 
 
 class Contract:
@@ -104,6 +124,7 @@ class Contract:
             "takeover": False,
             "token": secrets.randbits(62),
             "enforce": True,
+            "digest": None,
         }
         return Open(*self.call("open", item=item, **(params | options)))
 
@@ -142,13 +163,13 @@ class Contract:
     def close(self, item: int, fence: int, state: str = "completed", **options: Any) -> Any:
         """End an item: verdict, outcome, cost."""
         params: dict[str, Any] = {"reason": None, "hash": None, "codec": None, "size": None}
-        params |= {"body": None, "findings": "[]", "cost_nusd": 0, "tokens": 0}
+        params |= {"body": None, "findings": "[]", "cost_nusd": 0, "tokens": 0, "tell": None}
         return self.call("close", item=item, fence=fence, state=state, **(params | options))
 
     def release(self, item: int, fence: int, state: str, **options: Any) -> str:
         """End a dispatch; return the verdict."""
         params: dict[str, Any] = {"reason": state, "delay": 0.0, "findings": "[]"}
-        params |= {"cost_nusd": 0, "tokens": 0, "lost": False}
+        params |= {"cost_nusd": 0, "tokens": 0, "lost": False, "paused_by": None}
         return str(
             self.call("release", item=item, fence=fence, state=state, **(params | options))[0]
         )
@@ -161,19 +182,38 @@ class Contract:
         params["fences"] = fences
         return self.many("sweep", silent=True, **params)
 
+    def beat(self) -> int:
+        """Renew this worker's leases; return how many."""
+        return int(self.call("heartbeat", owners=[self.owner], lease=60.0)[0])
+
     def wake(self) -> int:
         """Queue what is due."""
         return int(self.call("wake", limit=500)[0])
 
-    def sends(self, backoff: float = 60.0) -> list[Any]:
+    def sends(self, backoff: float = 60.0) -> list[Sent]:
         """Claim what is to be sent again."""
-        return self.many("claim_sends", carriers=["test"], backoff=backoff, limit=500)
+        rows = self.many("claim_sends", carriers=["test"], backoff=backoff, limit=500)
+        return [Sent(*row) for row in rows]
 
     def retry(self, run: str | None = "r", items: list[int] | None = None) -> list[int]:
         """Queue failed items."""
         return [
             row[0] for row in self.rows("SELECT papayya.retry_v1(%s, %s::bigint[])", run, items)
         ]
+
+    def pause(
+        self, run: str | None = None, tenant: str | None = None, items: list[int] | None = None
+    ) -> list[int]:
+        """Pause a run, a tenant or items by hand; return the items touched now."""
+        sql = "SELECT papayya.pause_v1(%s, %s, %s::bigint[])"
+        return sorted(row[0] for row in self.rows(sql, run, tenant, items))
+
+    def resume(
+        self, run: str | None = None, tenant: str | None = None, items: list[int] | None = None
+    ) -> list[int]:
+        """Go on with a run, a tenant or items; return the items touched now."""
+        sql = "SELECT papayya.resume_v1(%s, %s, %s::bigint[])"
+        return sorted(row[0] for row in self.rows(sql, run, tenant, items))
 
     def cancel(self, run: str | None = "r", items: list[int] | None = None) -> list[int]:
         """Cancel a run, or items."""

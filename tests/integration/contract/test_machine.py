@@ -24,10 +24,13 @@ ACTIONS = (
     *("open", "checkpoint", "close", "world") * 3,
     *("capture", "release", "release", "by hand", "by hand"),
 )
+HANDS = ("pause r", "pause acme", "resume r", "resume acme")
 EVENTS = (
     *("lost", "lost", "time", "death", "pump") * 2,
     *("heartbeats", "rich", "rich", "sweep"),
     *("drain", "drain", "poor", "cancel the run"),
+    *HANDS,
+    *HANDS[2:],
 )
 CLEAR = (
     "TRUNCATE papayya.item, papayya.dispatch, papayya.step, papayya.finding, papayya.intake,"
@@ -43,6 +46,8 @@ VIOLATIONS = {
     " (SELECT FROM papayya.dispatch d WHERE d.item_id = i.id AND ended_at IS NULL)",
     "held items run": "SELECT i.id, i.state FROM papayya.item i JOIN papayya.dispatch d"
     " ON d.item_id = i.id AND d.ended_at IS NULL WHERE i.state NOT IN ('running', 'cancelled')",
+    "paused or parked later": "SELECT id FROM papayya.item WHERE (paused_by IS NOT NULL AND"
+    " finished_at IS NOT NULL) OR (finished_at IS NULL AND (state = 'paused') <> (parked_at IS NOT NULL))",
     "outcomes follow": "SELECT id FROM papayya.item WHERE state IN ('completed', 'failed')"
     " AND outcome IS DISTINCT FROM papayya.outcome_v1(id)",
     "costs add up": "SELECT i.id FROM papayya.item i WHERE finished_at IS NOT NULL AND cost_nusd <>"
@@ -66,6 +71,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.db.rows(CLEAR)
+        self.db.rows("UPDATE papayya.tenant SET paused_at = NULL")
         self.clock.restore()
         self.finished: dict[Any, Any] = {}
         self.fences: list[Fence] = []
@@ -88,7 +94,7 @@ class Machine(RuleBasedStateMachine):
             item, worker = draw(st.sampled_from(self.items)), draw(st.sampled_from(WORKERS))
             self.open(item, worker, draw(st.booleans()))
         elif action == "by hand":
-            self.by_hand(draw(st.sampled_from(self.items)), draw(st.integers(0, 3)))
+            self.by_hand(draw(st.sampled_from(self.items)), draw(st.integers(0, 7)))
         elif action == "world":
             self.world(draw(st.sampled_from(EVENTS)))
         elif self.fences:
@@ -110,8 +116,8 @@ class Machine(RuleBasedStateMachine):
             self.close(fence, state, severity, draw(st.integers(0, 9)))
         else:
             state = draw(st.sampled_from(["queued", "waiting", "paused"]))
-            reason = draw(st.sampled_from(["budget: x", "by hand"]))
-            self.release(fence, state, reason, draw(st.integers(0, 9)))
+            by = draw(st.sampled_from(["budget", "hand", "code"]))
+            self.release(fence, state, by, draw(st.integers(0, 9)))
 
     def capture(self, keys: list[str], digest: str) -> None:
         rows = self.db.capture(self.run, *({"k": key, "g": digest} for key in keys))
@@ -122,13 +128,14 @@ class Machine(RuleBasedStateMachine):
 
     def open(self, item: int, worker: str, takeover: bool) -> None:
         options = {"owner": worker, "takeover": takeover, "token": secrets.randbits(60)}
-        before = self.db.state(item)
+        before, held = self.db.state(item), self.is_held(item)
         opened = self.db.open(item, max_deliveries=3, **options)
         again = self.db.open(item, max_deliveries=3, **options)
         assert (opened.verdict, opened.fence) == (again.verdict, again.fence)
         expected = {"completed": "done", "failed": "failed", "cancelled": "cancelled"}.get(before)
         assert expected in (None, opened.verdict)
         if opened.fence is not None:
+            assert not held
             assert self.db.state(item) == "running"
             self.fences.append((item, opened.fence))
 
@@ -142,7 +149,8 @@ class Machine(RuleBasedStateMachine):
         live = self.is_live(number)
         verdict, stored, _ = self.db.checkpoint(number, label, **row)
         cancelled = self.db.state(item) == "cancelled"
-        assert verdict == ("lost" if not live else "cancelled" if cancelled else "go")
+        asked = "pause" if self.paused_by(item) else "go"
+        assert verdict == ("lost" if not live else "cancelled" if cancelled else asked)
         assert stored <= live
         after = self.snapshot()
         assert self.db.checkpoint(number, label, **row)[:2] == (verdict, False)
@@ -163,29 +171,38 @@ class Machine(RuleBasedStateMachine):
         else:
             assert after == before
 
-    def release(self, fence: Fence, state: str, reason: str, cost: int) -> None:
+    def release(self, fence: Fence, state: str, by: str, cost: int) -> None:
         item, number = fence
         live, before = self.is_live(number), self.snapshot()
         cancelled = self.db.state(item) == "cancelled"
-        options: dict[str, Any] = {"delay": 40.0, "reason": reason, "cost_nusd": cost}
+        taken_back = (state, by, self.paused_by(item)) == ("paused", "hand", None)
+        options: dict[str, Any] = {"delay": 40.0, "paused_by": by, "cost_nusd": cost}
         first = self.db.release(item, number, state, **options)
         after = self.snapshot()
         self.db.release(item, number, state, **options)
         assert self.snapshot() == after
         if live:
-            assert first == ("cancelled" if cancelled else state)
+            assert first == ("cancelled" if cancelled else "queued" if taken_back else state)
         else:
             assert after == before
 
-    def by_hand(self, item: int, again: int) -> None:
-        if again:
-            row = self.db.one("SELECT state::text, reason FROM papayya.item WHERE id = %s", item)
-            stuck = row[0] == "failed" or row == ("paused", "by hand")
-            expected = [item] if stuck and not self.is_cancelled() else []
-            assert self.db.retry(None, [item]) == expected
-        else:
+    def by_hand(self, item: int, what: int) -> None:
+        state, by = self.db.state(item), self.paused_by(item)
+        if what == 0:
             self.db.cancel(None, [item])
             assert self.db.state(item) in ("completed", "failed", "cancelled")
+        elif what <= 3:
+            expected = [item] if state == "failed" and not self.is_cancelled() else []
+            assert self.db.retry(None, [item]) == expected
+        elif what <= 5:
+            free = state not in ("completed", "failed", "cancelled") and by in (None, "budget")
+            assert self.db.pause(items=[item]) == ([item] if free else [])
+            assert self.db.pause(items=[item]) == []
+            assert self.db.state(item) == ("paused" if free and state != "running" else state)
+        else:
+            assert self.db.resume(items=[item]) == ([item] if by else [])
+            assert self.db.resume(items=[item]) == []
+            assert self.db.state(item) == ("queued" if state == "paused" else state)
 
     def world(self, event: str) -> None:
         if event in ("time", "lost"):
@@ -194,22 +211,36 @@ class Machine(RuleBasedStateMachine):
             self.db.sweep(max_deliveries=3)
         if event == "heartbeats":
             self.clock.shift(30)
-            self.db.call("heartbeat", owner="w1", lease=60.0)
+            self.db.beat()
         elif event == "death":
             self.db.sweep("w2", max_deliveries=3)
             assert self.db.sweep("w2", max_deliveries=3) == []
         elif event == "pump":
-            self.db.wake()
-            assert self.db.wake() == 0
-            assert {self.db.state(sent[0]) for sent in self.db.sends()} <= {"queued"}
-            assert self.db.sends() == []
+            self.pump()
         elif event == "drain":
             self.db.rows("UPDATE papayya.run SET draining = NOT draining")
+        elif event in HANDS:
+            self.hand(event)
         elif event == "cancel the run":
             self.db.cancel()
         elif event in ("rich", "poor") and self.budgeted:
             limit = 50 if event == "poor" else 10_000
             self.db.rows("SELECT papayya.set_budget_v1(%s, NULL, %s)", self.run, limit)
+
+    def pump(self) -> None:
+        self.db.wake()
+        assert self.db.wake() == 0
+        sent = self.db.sends()
+        assert {self.db.state(one.item_id) for one in sent} <= {"queued"}
+        assert not (sent and self.is_stopped())
+        assert self.db.sends() == []
+
+    def hand(self, event: str) -> None:
+        act, name = event.split()
+        call = self.db.pause if act == "pause" else self.db.resume
+        whole = {"run": name} if name == "r" else {"tenant": name}
+        call(**whole)
+        assert call(**whole) == []
 
     @invariant()
     def lawful(self) -> None:
@@ -228,6 +259,17 @@ class Machine(RuleBasedStateMachine):
     def is_live(self, fence: int) -> bool:
         sql = "SELECT ended_at IS NULL FROM papayya.dispatch WHERE id = %s"
         return bool(self.db.one(sql, fence))
+
+    def paused_by(self, item: int) -> str | None:
+        by = self.db.one("SELECT paused_by::text FROM papayya.item WHERE id = %s", item)
+        return None if by is None else str(by)
+
+    def is_stopped(self) -> bool:
+        sql = "SELECT r.paused_at IS NOT NULL OR t.paused_at IS NOT NULL FROM papayya.run r, papayya.tenant t"
+        return bool(self.db.one(sql))
+
+    def is_held(self, item: int) -> bool:
+        return self.is_stopped() or self.paused_by(item) in ("hand", "code")
 
     def is_cancelled(self) -> bool:
         return self.db.one("SELECT cancelled_at FROM papayya.run") is not None

@@ -11,25 +11,27 @@ Connect = Callable[[str], Contract]
 
 
 def test_sends(db: Contract, papayya_clock: Clock) -> None:
-    """What is to be sent is claimed once, numbered, and backs off; an older copy is dropped."""
+    """What is to be sent is claimed once, counted, and backs off; every copy can open it."""
     run = db.start_run()
     a, b = db.items(run, "a", "b")
     assert db.sends() == []  # their submitter runs them
     db.fence(a)
     db.sweep("w1")
     [sent] = db.sends()
-    assert (sent[0], sent[1], sent[3], sent[6]) == (a, "a", "test", 1)
+    assert (sent.item_id, sent.item_key, sent.carrier) == (a, "a", "test")
+    assert (sent.dispatch_no, sent.sends) == (0, 1)
     assert db.sends() == []
-    assert db.open(a, dispatch_no=0).verdict == "drop"
     papayya_clock.shift(61)
-    assert [row[6] for row in db.sends()] == [2]
+    assert [(row.dispatch_no, row.sends) for row in db.sends()] == [(0, 2)]
     papayya_clock.shift(61)
     assert db.sends() == []  # 120 s this time
     papayya_clock.shift(61)
-    assert [row[6] for row in db.sends()] == [3]
-    fence = db.fence(a, dispatch_no=3)
+    assert [row.sends for row in db.sends()] == [3]
+    fence = db.fence(a, dispatch_no=0)
+    assert db.open(a, dispatch_no=0).verdict == "busy"
+    assert db.one("SELECT sends FROM papayya.item WHERE id = %s", a) == 0
     papayya_clock.shift(10_000)
-    db.call("heartbeat", owner="w1", lease=60.0)
+    db.beat()
     assert db.sends() == []
     db.close(a, fence)
     db.release(b, db.fence(b), "waiting", delay=5.0)
@@ -38,7 +40,7 @@ def test_sends(db: Contract, papayya_clock: Clock) -> None:
     db.rows("UPDATE papayya.run SET draining = true")
     assert db.sends() == []
     db.start_run()
-    assert [row[0] for row in db.sends()] == [b]
+    assert [row.item_id for row in db.sends()] == [b]
 
 
 def test_lead(connect: Connect, papayya_clock: Clock) -> None:

@@ -71,7 +71,8 @@ def test_turns(script: Script, papayya_clock: Clock, caplog: pytest.LogCaptureFi
     assert [(one.key, one.locked_by, one.state) for one in turn.swept] == [
         ("lost", owner(), "queued")
     ]
-    assert sorted((one.key, one.dispatch_no) for one in broker.sent) == [("late", 2), ("lost", 1)]
+    sent = sorted((one.key, one.dispatch_no, one.sends) for one in broker.sent)
+    assert sent == [("late", 0, 2), ("lost", 0, 1)]
     papayya_clock.shift(30)
     assert other.turn().leading
     assert script.states() == {"lost": "queued", "late": "queued", "busy": "queued"}
