@@ -217,7 +217,7 @@ END $$;
 CREATE VIEW papayya.item_now AS
 SELECT i.id, r.name AS run, t.name AS tenant, a.name AS agent, i.key,
        i.key || CASE WHEN i.ordinal > 1 THEN '#' || i.ordinal ELSE '' END AS shown_key,
-       i.ordinal, i.state, i.outcome, i.reason, i.deliveries, i.dispatch_no,
+       i.ordinal, i.state, i.outcome, i.reason, i.paused_by, i.parked_at, i.deliveries, i.dispatch_no,
        CASE WHEN i.finished_at IS NULL THEN s.cost ELSE i.cost_nusd END AS cost_nusd,
        CASE WHEN i.finished_at IS NULL THEN s.tokens ELSE i.tokens END AS tokens,
        CASE WHEN i.finished_at IS NULL THEN s.steps ELSE i.steps END AS steps,
@@ -231,7 +231,7 @@ LEFT JOIN LATERAL (
     FROM papayya.step st WHERE st.item_id = i.id AND i.finished_at IS NULL) AS s ON true;
 
 CREATE VIEW papayya.run_summary AS
-SELECT r.id, r.name, r.label, r.carrier, r.created_at, r.sealed_at, r.cancelled_at, r.draining, r.expect_count,
+SELECT r.id, r.name, r.label, r.carrier, r.created_at, r.sealed_at, r.paused_at, r.cancelled_at, r.draining, r.expect_count,
        CASE WHEN r.cancelled_at IS NOT NULL AND c.open = 0 THEN 'cancelled'
             WHEN r.sealed_at IS NOT NULL AND c.open = 0 THEN 'completed'
             WHEN r.draining THEN 'draining'
