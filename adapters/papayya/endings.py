@@ -8,6 +8,7 @@ from papayya_core.contract import ItemResult, Run
 from papayya_core.errors import (
     BudgetExhausted,
     BudgetPaused,
+    HandPaused,
     ItemFailed,
     ItemParked,
     ItemTakenOver,
@@ -66,15 +67,13 @@ def raise_parked(result: ItemResult, run: Run) -> NoReturn:
             f"and run again with PAPAYYA_RUN_ID={run.name}."
         )
         raise BudgetExhausted(msg) from cause
-    msg = (
-        f"item {result.key} is parked: {reason}. `papayya retry {run.name}` queues it again; then "
-        f"go on with PAPAYYA_RUN_ID={run.name}."
-    )
+    first = f"`papayya resume {run.name}`, then g" if result.state == "paused" else "G"
+    msg = f"item {result.key} is parked: {reason}. {first}o on with PAPAYYA_RUN_ID={run.name}."
     raise ItemParked(msg) from cause
 
 
 def _as_signal(result: ItemResult) -> Signal:
-    if isinstance(result.error, Signal):
+    if isinstance(result.error, Signal) and not isinstance(result.error, HandPaused):
         return result.error
     reason = result.reason or "a part of it is parked"
     return BudgetPaused(reason) if reason.startswith("budget:") else Paused(reason)

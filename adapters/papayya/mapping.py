@@ -319,5 +319,5 @@ def say_parked(parked: list[ItemResult], run: Run) -> None:
     if any((one.reason or "").startswith("budget:") for one in parked):
         first = "raise budget_usd, then "
     elif any(one.state == "paused" for one in parked):
-        first = f"`papayya retry {run.name}`, then "
+        first = f"`papayya resume {run.name}`, then "
     say(f"{count} parked ({reason}); {first}go on with PAPAYYA_RUN_ID={run.name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ import click
 from papayya_core.cli import documents, show
 from papayya_core.cli.items import narrow
 from papayya_core.cli.state import NAME, Cli, Command, pass_cli
+from papayya_core.contract import ENDED
 from papayya_core.errors import PapayyaError
 from papayya_core.store import acts, reads
 from papayya_core.store.reads import ItemRow, RunRow, UnknownName
@@ -32,11 +34,12 @@ class Ambiguous(PapayyaError):
 def retry(
     cli: Cli, /, name: str | None, key: str | None, run: str | None, as_json: bool, **who: Any
 ) -> None:
-    """Queue the failed items of RUN again, and those parked by hand; or one item by its KEY.
+    """Queue the failed items of RUN again; or one item by its KEY.
 
-    Finished steps are kept and not paid for again; findings become history.
+    Finished steps are kept and not paid for again; findings become history. What is paused goes on
+    by `papayya resume`.
     """
-    name = _one_run(name, run)
+    name = one_run(name, run)
     connection = cli.connection
     if key is None:
         if name is None:
@@ -46,10 +49,10 @@ def retry(
         number = acts.retry(connection, name)
         said = _retried(number, before)
     else:
-        chosen = _choose(connection, key, name, who, {"failed", "paused"})
+        chosen = choose(connection, key, name, who, lambda one: one.state == "failed")
         name = chosen.run
         number = acts.retry(connection, name, [chosen.id])
-        said = f"{chosen.state} item {key} queued again" if number else _not_retried(chosen)
+        said = f"failed item {key} queued again" if number else _not_retried(chosen)
     _say(connection, name, as_json, said, ["retry", number])
 
 
@@ -77,7 +80,7 @@ def cancel(
     Work in flight stops at its next step, which is still recorded: it was paid. What has ended
     stays as it is. A cancelled item cannot be retried.
     """
-    name = _one_run(name, run)
+    name = one_run(name, run)
     if name is None:
         raise click.UsageError("name the RUN" + (" of the item" if key else ""))
     connection = cli.connection
@@ -89,8 +92,7 @@ def cancel(
         if before.cancelled_at is not None and not number:
             said = f"run {name} was cancelled already"
     else:
-        open_states = {"queued", "running", "paused", "waiting"}
-        chosen = _choose(connection, key, name, who, open_states)
+        chosen = choose(connection, key, name, who, lambda one: one.state not in ENDED)
         number = acts.cancel(connection, name, reason, [chosen.id])
         said = f"item {key} cancelled" if number else _nothing(key, "open")
     _say(connection, name, as_json, said, ["cancel", number])
@@ -120,7 +122,8 @@ def drain(cli: Cli, /, name: str, off: bool, as_json: bool) -> None:
     _say(connection, name, as_json, said, ["drain", int(changed)])
 
 
-def _one_run(name: str | None, run: str | None) -> str | None:
+def one_run(name: str | None, run: str | None) -> str | None:
+    """Return the run that was named, by argument or option."""
     if name is not None and run is not None and name != run:
         raise click.UsageError(f"RUN is {name!r} and --run is {run!r}; give one of them")
     return name or run
@@ -132,19 +135,19 @@ def _refuse_alone(who: dict[str, Any]) -> None:
         raise click.UsageError(f"{given[0]} needs --item KEY")
 
 
-def _choose(
+def choose(
     connection: reads.Connection,
     key: str,
     run: str | None,
     who: dict[str, Any],
-    states: set[str],
+    fits: Callable[[ItemRow], bool],
 ) -> ItemRow:
-    """Find the one item that is meant; those in other states do not stand in its way."""
+    """Find the one item that is meant; those that do not fit do not stand in its way."""
     found, _ = reads.items_of_key(connection, key, narrow(connection, run=run, **who))
     if not found:
         where = "" if run is None else f" in run {run!r}"
         raise UnknownName(f"no item {key!r}{where}; papayya items lists keys")
-    fitting = [one for one in found if one.state in states]
+    fitting = [one for one in found if fits(one)]
     if len(fitting) > 1:
         raise Ambiguous(_how_to_tell(key, fitting))
     return (fitting or found)[0]
@@ -169,12 +172,13 @@ def _nothing(key: str | None, state: str) -> str:
 
 
 def _retried(number: int, before: RunRow) -> str:
-    failed = min(number, before.failed)
-    counts = [(failed, "failed item"), (number - failed, "parked item")]
-    parts = [show.count(count, what) for count, what in counts if count]
-    said = f"{' and '.join(parts)} queued again" if number else _nothing(None, "failed")
+    said = (
+        f"{show.count(number, 'failed item')} queued again" if number else _nothing(None, "failed")
+    )
     if before.cancelled_at is not None and before.failed:
         said = f"nothing to do: run {before.run} was cancelled; submit its items in a new run"
+    if not number and before.paused:
+        said += f"; {before.paused:,} paused: papayya resume {before.run}"
     if kept := before.flagged - before.failed:
         said += (
             f"; {show.count(kept, 'flagged item')} completed and stay: their answers are"
@@ -190,7 +194,9 @@ def _not_retried(item: ItemRow) -> str:
     if item.state == "cancelled":
         return f"{said}: it was cancelled; submit it in a new run"
     if item.state == "paused":
-        return f"{said}: it is paused ({item.reason}); raise budget_usd and run again"
+        if item.paused_by == "budget":
+            return f"{said}: it is paused ({item.reason}); raise budget_usd and run again"
+        return f"{said}: it is paused ({item.reason}); papayya resume lets it go on"
     if item.state == "failed":
         return f"nothing to do: the run of {item.key} was cancelled; submit it in a new run"
     return said
@@ -215,6 +221,8 @@ def next_step(run: RunRow) -> str:
         return f"No item of the run is open; papayya run {name} shows it."
     if run.draining:
         return f"Nothing starts while the run drains; papayya drain {name} --off lets it go on."
+    if run.paused_at is not None:
+        return f"Nothing starts while the run is paused; papayya resume {name} lets it go on."
     if run.carrier == "plain":
         return f"Go on with: PAPAYYA_RUN_ID={name} <your command>"
     return f"The pump sends what is queued through {show.safe(run.carrier)}."

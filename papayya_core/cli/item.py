@@ -142,6 +142,10 @@ def _head(page: Page) -> Iterator[Text | str]:
     yield Text.assemble((show.safe(one.key), "bold"), "  ", show.word(one.state), *outcome)
     if one.reason:
         yield f"because     {show.safe(one.reason)}"
+    if one.parked_at is not None and one.state == "paused":
+        yield f"paused      by {one.paused_by}, since {show.moment(one.parked_at)}"
+    elif one.paused_by is not None:
+        yield "asked       to pause: it parks at its next step"
     yield f"run         {show.safe(one.run)}"
     yield f"tenant      {show.safe(one.tenant)}"
     version = f", version {show.safe(facts.version)}" if facts.version else ""

@@ -19,6 +19,8 @@ COMMANDS = {
     },
     "Act": {
         "retry": Lazy("act:retry", "queue failed items again; finished steps are kept"),
+        "pause": Lazy("pauses:pause", "hold a run, a tenant or an item until it is resumed"),
+        "resume": Lazy("pauses:resume", "let go on what is paused; finished steps are kept"),
         "cancel": Lazy("act:cancel", "end the open items of a run, or one of them"),
         "drain": Lazy("act:drain", "let a run finish what it has in hand, and start no more"),
     },
@@ -45,6 +47,7 @@ Examples:
   papayya items --run nightly --flagged   what needs a look
   papayya item ticket-0042                why it needs one
   papayya retry nightly                   queue what failed
+  papayya pause --tenant acme             hold all work for a tenant
   papayya results nightly --jsonl > out   the outputs, a document a line
   papayya audit nightly                   prove that nothing was dropped
   PAPAYYA_RUN_ID=nightly python tag.py    go on where a run stopped

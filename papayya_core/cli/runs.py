@@ -19,7 +19,16 @@ from papayya_core.store.reads import BudgetRow, Cluster, RunRow, TenantRow
 CLUSTERS = 20
 SHOWN_LOST = 10
 COLUMNS = ("RUN", "STATE", ">ITEMS", ">DONE", ">FLAGGED", ">OPEN", ">COST", "STARTED")
-TENANT_COLUMNS = ("TENANT", ">ITEMS", ">DONE", ">FLAGGED", ">SUCCESS-RATE", ">OPEN", ">COST")
+TENANT_COLUMNS = (
+    "TENANT",
+    "STATE",
+    ">ITEMS",
+    ">DONE",
+    ">FLAGGED",
+    ">SUCCESS-RATE",
+    ">OPEN",
+    ">COST",
+)
 
 
 @click.command("runs", cls=Command)
@@ -84,7 +93,7 @@ def tenant_table(out: Console, found: list[TenantRow]) -> None:
         out,
         TENANT_COLUMNS,
         [
-            (show.name(t.tenant), t.items, t.done, t.flagged, show.rate(t.success_rate), t.open,
+            (show.name(t.tenant), show.word("paused") if t.paused_at else "", t.items, t.done, t.flagged, show.rate(t.success_rate), t.open,
              show.money(t.cost_nusd))
             for t in found
         ],
@@ -121,7 +130,7 @@ def run(cli: Cli, name: str, as_json: bool) -> None:
     _clusters(out, page)
     _lost(out, page.lost)
     out.print()
-    for line in next_steps(page.run, page.budgets):
+    for line in _next(page):
         out.print(Text(line), soft_wrap=True)
 
 
@@ -146,7 +155,7 @@ def _emit(page: Page) -> None:
             "findings": page.clusters[:CLUSTERS],
             "findings_cut": len(page.clusters) > CLUSTERS,
             "lost_deliveries": page.lost,
-            "next": list(next_steps(page.run, page.budgets)),
+            "next": list(_next(page)),
         }
     )
 
@@ -203,17 +212,28 @@ def _lost(out: Console, lost: list[Lost]) -> None:
         out.print("papayya audit names them all", style="dim")
 
 
+def _next(page: Page) -> Iterator[str]:
+    for one in page.tenants:
+        if one.paused_at is not None and one.open:
+            tenant = shlex.quote(show.safe(one.tenant))
+            yield f"Tenant {tenant} is paused; go on with: papayya resume --tenant {tenant}"
+    yield from next_steps(page.run, page.budgets)
+
+
 def next_steps(run: RunRow, budgets: Sequence[BudgetRow] = ()) -> Iterator[str]:
     """Say how to go on with a run."""
     name = shlex.quote(show.safe(run.run))
     if run.draining:
         yield f"It is draining and starts nothing new; go on with: papayya drain {name} --off"
+    if run.paused_at is not None:
+        yield f"It is paused and starts nothing new; go on with: papayya resume {name}"
     if run.open and run.carrier == "plain":
         yield f"Go on with its {show.count(run.open, 'open item')}: PAPAYYA_RUN_ID={name} <your command>"
     elif run.open:
         yield f"Its {show.count(run.open, 'open item')}: sent by {show.safe(run.carrier)}"
     if run.paused:
-        yield f"Paused: papayya items --run {name} --state paused shows why"
+        why = f"papayya items --run {name} --state paused shows why"
+        yield f"Paused: {why}; papayya resume {name} lets them go on"
     if run.paused and any(one.spent_nusd >= one.limit_nusd for one in budgets):
         yield "A budget is exhausted: raise budget_usd, then go on"
     if run.flagged:

@@ -1,4 +1,4 @@
-"""What people do by hand: retry, cancel, drain. Each may be repeated without harm."""
+"""What people do by hand: retry, pause, resume, cancel, drain. Each may be repeated without harm."""
 
 from __future__ import annotations
 
@@ -11,9 +11,48 @@ _FILE = "acts.sql"
 
 
 def retry(connection: Connection, run: str | None, items: Sequence[int] | None = None) -> int:
-    """Queue the failed and parked items of a run, or these; return how many there were."""
+    """Queue the failed items of a run, or these; return how many there were."""
     chosen = None if items is None else list(items)
     return len(values(connection, "retry", _FILE, run=run, items=chosen))
+
+
+def pause(
+    connection: Connection,
+    run: str | None = None,
+    tenant: str | None = None,
+    items: Sequence[int] | None = None,
+) -> int:
+    """Pause a run, a tenant or these items; return how many items were touched now.
+
+    Those at work park at their next step. The second time is for what was just being opened.
+    """
+    return sum(_hold(connection, "pause", run, tenant, items) for _ in range(2))
+
+
+def resume(
+    connection: Connection,
+    run: str | None = None,
+    tenant: str | None = None,
+    items: Sequence[int] | None = None,
+) -> int:
+    """Go on with a run, a tenant or these items; return how many items were touched."""
+    return _hold(connection, "resume", run, tenant, items)
+
+
+def _hold(
+    connection: Connection,
+    act: str,
+    run: str | None,
+    tenant: str | None,
+    items: Sequence[int] | None,
+) -> int:
+    chosen = None if items is None else list(items)
+    return len(values(connection, act, _FILE, run=run, tenant=tenant, items=chosen))
+
+
+def is_paused(connection: Connection, run: str | None = None, tenant: str | None = None) -> bool:
+    """Tell whether a run, or a tenant, is paused by hand."""
+    return any(values(connection, "paused", _FILE, run=run, tenant=tenant))
 
 
 def cancel(
@@ -29,7 +68,10 @@ def drain(connection: Connection, run: str, *, on: bool) -> bool:
     return bool(values(connection, "drain", _FILE, run=run, on=on))
 
 
-def in_hand(connection: Connection, run: str) -> tuple[int, int]:
-    """Count what is running in a run, and what is open but not running."""
-    [(running, held)] = connection.execute(statements(_FILE)["drained"], {"run": run}).fetchall()
+def in_hand(
+    connection: Connection, run: str | None = None, tenant: str | None = None
+) -> tuple[int, int]:
+    """Count what is running of a run or a tenant, and what is open but not running."""
+    params = {"run": run, "tenant": tenant}
+    [(running, held)] = connection.execute(statements(_FILE)["in_hand"], params).fetchall()
     return running, held

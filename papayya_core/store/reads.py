@@ -57,6 +57,7 @@ class RunRow:
     draining: bool
     created_at: datetime
     sealed_at: datetime | None
+    paused_at: datetime | None
     cancelled_at: datetime | None
     finished_at: datetime | None
 
@@ -66,6 +67,7 @@ class TenantRow:
     """What came of one tenant's items."""
 
     tenant: str
+    paused_at: datetime | None
     items: int
     done: int
     flagged: int
@@ -127,6 +129,8 @@ class ItemRow:
     started_at: datetime | None
     finished_at: datetime | None
     due_at: datetime | None
+    paused_by: str | None
+    parked_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,7 @@ SELECT DISTINCT key FROM papayya.item WHERE key ^@ %(start)s ORDER BY key LIMIT 
 -- The newest runs, or one of them, with their counts and cost.
 SELECT s.name AS run, s.label, s.carrier, s.state, s.items, s.done, s.flagged, s.open, s.queued, s.running, s.paused,
        s.waiting, s.completed, s.failed, s.cancelled, s.ok, s.degraded, s.outcome_failed, s.tenants, s.cost_nusd,
-       s.budget_nusd, s.expect_count, s.draining, s.created_at, s.sealed_at, s.cancelled_at, s.finished_at
+       s.budget_nusd, s.expect_count, s.draining, s.created_at, s.sealed_at, s.paused_at, s.cancelled_at, s.finished_at
 FROM papayya.run_summary s
 WHERE (%(run)s::bigint IS NULL OR s.id = %(run)s) AND (%(label)s::text IS NULL OR s.label = %(label)s)
 ORDER BY s.id DESC LIMIT %(limit)s;
@@ -49,7 +49,7 @@ FROM papayya.run r WHERE r.id = %(run)s;
 
 -- name: tenants
 -- Items, outcomes and cost of each tenant, in one run or in all.
-SELECT t.name AS tenant, count(*) AS items,
+SELECT t.name AS tenant, t.paused_at, count(*) AS items,
        count(*) FILTER (WHERE i.state = 'completed' AND i.outcome = 'ok') AS done,
        count(*) FILTER (WHERE i.outcome IN ('degraded', 'failed')) AS flagged,
        count(*) FILTER (WHERE i.outcome = 'ok') AS ok,
@@ -85,7 +85,7 @@ ORDER BY c.severity DESC, c.items DESC, c.newest LIMIT %(limit)s;
 -- name: items
 -- Items by what is known of them, newest first, a page at a time.
 SELECT i.id, i.run, i.tenant, i.agent, i.shown_key AS key, i.state, i.outcome, i.reason, i.cost_nusd, i.tokens, i.steps,
-       i.deliveries, i.created_at, i.started_at, i.finished_at, i.due_at
+       i.deliveries, i.created_at, i.started_at, i.finished_at, i.due_at, i.paused_by, i.parked_at
 FROM papayya.item_now i
 WHERE (%(run)s::bigint IS NULL OR i.run_id = %(run)s) AND (%(tenant)s::bigint IS NULL OR i.tenant_id = %(tenant)s)
   AND (%(agent)s::bigint IS NULL OR i.agent_id = %(agent)s)
@@ -97,7 +97,7 @@ ORDER BY i.id DESC LIMIT %(limit)s;
 -- name: items_of_key
 -- The items of a key, the one that was asked for first: "key#2" is the second item of "key".
 SELECT i.id, i.run, i.tenant, i.agent, i.shown_key AS key, i.state, i.outcome, i.reason, i.cost_nusd, i.tokens, i.steps,
-       i.deliveries, i.created_at, i.started_at, i.finished_at, i.due_at
+       i.deliveries, i.created_at, i.started_at, i.finished_at, i.due_at, i.paused_by, i.parked_at
 FROM papayya.item_now i
 WHERE i.key = ANY (%(keys)s::text[]) AND (i.key = %(key)s OR i.shown_key = %(key)s)
   AND (%(run)s::bigint IS NULL OR i.run_id = %(run)s) AND (%(tenant)s::bigint IS NULL OR i.tenant_id = %(tenant)s)

@@ -6,6 +6,7 @@ import ast
 import importlib
 import pkgutil
 import re
+from typing import Any
 
 import pytest
 
@@ -109,6 +110,9 @@ def reported_checks() -> set[str]:
     for path in [*(ROOT / "papayya_core").glob("*.py"), *(ROOT / "adapters").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names |= set(_checks_in(node)) if isinstance(node, ast.Call) else set()
+            names |= (
+                set(_checks_of(node)) if isinstance(node, ast.Dict | ast.FunctionDef) else set()
+            )
     for path in (ROOT / "migrations").rglob("*.sql"):
         text = path.read_text(encoding="utf-8")
         names |= set(re.findall(r"PERFORM papayya.fail_v1\([^'\n]*'(\w+)'", text))
@@ -118,7 +122,25 @@ def reported_checks() -> set[str]:
 
 def _checks_in(call: ast.Call) -> list[str]:
     name = getattr(call.func, "id", getattr(call.func, "attr", ""))
-    given = {"Finding": call.args[:1], "note": call.args[:1], "ItemTimedOut": call.args[1:2]}
+    given: dict[str, list[Any]] = {
+        "Finding": call.args[:1],
+        "note": call.args[:1],
+        "ItemTimedOut": call.args[1:2],
+    }
+    given["fail"] = [part for one in call.args[2:3] for part in ast.walk(one)]
     named = [word.value for word in call.keywords if word.arg == "check" and name == "Stored"]
     found = [*given.get(name, []), *named]
+    return [str(one.value) for one in found if isinstance(one, ast.Constant)]
+
+
+def _checks_of(node: ast.Dict | ast.FunctionDef) -> list[str]:
+    """Read the checks that parameters of a statement name, or a function by default."""
+    names: list[Any] = []
+    if isinstance(node, ast.Dict):
+        names, values = [getattr(key, "value", None) for key in node.keys], node.values
+    else:
+        values = node.args.defaults
+        named = [*node.args.posonlyargs, *node.args.args]
+        names = [one.arg for one in named[len(named) - len(values) :]]
+    found = [value for name, value in zip(names, values, strict=True) if name == "check"]
     return [str(one.value) for one in found if isinstance(one, ast.Constant)]

@@ -238,9 +238,9 @@ class Machine(RuleBasedStateMachine):
     def hand(self, event: str) -> None:
         act, name = event.split()
         call = self.db.pause if act == "pause" else self.db.resume
-        whole = {"run": name} if name == "r" else {"tenant": name}
-        call(**whole)
-        assert call(**whole) == []
+        run, tenant = ("r", None) if name == "r" else (None, name)
+        call(run, tenant)
+        assert call(run, tenant) == []
 
     @invariant()
     def lawful(self) -> None:

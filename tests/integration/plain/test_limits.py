@@ -212,12 +212,12 @@ def test_paused_by_hand(script: Script) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         work(1)
-    script.change("UPDATE papayya.item SET state = 'paused', reason = 'by hand'")
+    script.change("SELECT papayya.pause_v1(NULL, NULL, array_agg(id)) FROM papayya.item")
     interrupt[0] = False
     script.start(run_id=script.run())
-    assert [(one.state, one.reason) for one in work.map([1])] == [("paused", "by hand")]
+    assert [(one.state, one.reason) for one in work.map([1])] == [("paused", "paused by hand")]
     script.start(run_id=script.run())
-    with pytest.raises(ItemParked, match="by hand"):
+    with pytest.raises(ItemParked, match="papayya resume"):
         work(1)
-    script.change("UPDATE papayya.item SET state = 'queued', reason = NULL")
+    script.change("SELECT papayya.resume_v1(NULL, NULL, array_agg(id)) FROM papayya.item")
     assert [one.state for one in work.map([1])] == ["completed"]
