@@ -59,6 +59,79 @@ BEGIN
     ON CONFLICT (cohort_id, place) DO UPDATE SET item_id = excluded.item_id;
 END $$;
 
+-- The same for one message, without documents: what a single publish costs its caller.
+CREATE FUNCTION papayya.publish_one_v1(
+    p_run text, p_label text, p_seal boolean, p_carrier text, p_agent text, p_source text, p_resend double precision,
+    p_tenant text, p_key text, p_digest bytea, p_parent bigint,
+    p_hash bytea, p_codec int, p_size int, p_body bytea, p_envelope_hash bytea, p_envelope_codec int, p_envelope_size int,
+    p_envelope bytea, p_cohort text, p_place int, p_follows text,
+    OUT item_id bigint, OUT item_ordinal int, OUT item_state papayya.item_state, OUT fresh boolean, OUT deliveries int)
+    LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    v_now timestamptz := papayya.now();
+    v_agent bigint; v_run bigint; v_tenant bigint; v_cohort bigint;
+    v_cancelled boolean := false; v_sealed boolean := p_seal;
+    v_digest bytea;
+BEGIN
+    SELECT id INTO v_agent FROM papayya.agent WHERE name = p_agent;
+    IF NOT FOUND THEN
+        INSERT INTO papayya.agent (name) VALUES (p_agent) ON CONFLICT DO NOTHING;
+        SELECT id INTO v_agent FROM papayya.agent WHERE name = p_agent;
+    END IF;
+    SELECT id, cancelled_at IS NOT NULL, sealed_at IS NOT NULL INTO v_run, v_cancelled, v_sealed FROM papayya.run WHERE name = p_run;
+    IF NOT FOUND THEN
+        INSERT INTO papayya.run (name, label, carrier, sealed_at) VALUES (p_run, p_label, p_carrier, CASE WHEN p_seal THEN v_now END)
+        ON CONFLICT (name) DO NOTHING;
+        SELECT id, cancelled_at IS NOT NULL, sealed_at IS NOT NULL INTO v_run, v_cancelled, v_sealed FROM papayya.run WHERE name = p_run;
+    END IF;
+    SELECT id INTO v_tenant FROM papayya.tenant WHERE name = p_tenant;
+    IF NOT FOUND THEN
+        INSERT INTO papayya.tenant (name) VALUES (p_tenant) ON CONFLICT (name) DO NOTHING;
+        SELECT id INTO v_tenant FROM papayya.tenant WHERE name = p_tenant;
+    END IF;
+    IF p_body IS NOT NULL THEN
+        INSERT INTO papayya.payload (tenant_id, hash, codec, size, body) VALUES (v_tenant, p_hash, p_codec, p_size, p_body)
+        ON CONFLICT DO NOTHING;
+    END IF;
+    IF p_envelope IS NOT NULL THEN
+        INSERT INTO papayya.payload (tenant_id, hash, codec, size, body)
+        VALUES (v_tenant, p_envelope_hash, p_envelope_codec, p_envelope_size, p_envelope) ON CONFLICT DO NOTHING;
+    END IF;
+
+    item_state := CASE WHEN v_cancelled THEN 'cancelled' ELSE 'queued' END;
+    INSERT INTO papayya.item (run_id, tenant_id, agent_id, key, state, input_hash, input_digest, parent_id, finished_at,
+                              created_at, send_at, envelope_hash, carrier, sends)
+    VALUES (v_run, v_tenant, v_agent, p_key, item_state, p_hash, p_digest, p_parent, CASE WHEN v_cancelled THEN v_now END,
+            v_now, v_now + make_interval(secs => p_resend), p_envelope_hash, p_carrier,
+            CASE WHEN p_envelope_hash IS NULL THEN 0 ELSE 1 END)
+    ON CONFLICT (run_id, agent_id, tenant_id, key, ordinal) DO NOTHING RETURNING id INTO item_id;
+    item_ordinal := 1; fresh := item_id IS NOT NULL; deliveries := 0;
+    IF fresh THEN
+        INSERT INTO papayya.intake (run_id, tenant_id, agent_id, source, count, keys, ordinals, keys_hash, at)
+        VALUES (v_run, v_tenant, v_agent, p_source, 1, ARRAY[p_key], ARRAY[1], papayya.keys_hash(ARRAY[p_key], ARRAY[1]), v_now);
+    ELSE
+        SELECT i.id, i.input_digest INTO item_id, v_digest FROM papayya.item i
+        WHERE i.run_id = v_run AND i.agent_id = v_agent AND i.tenant_id = v_tenant AND i.key = p_key AND i.ordinal = 1;
+        IF v_digest IS DISTINCT FROM p_digest THEN
+            SELECT t.id, t.ordinal, t.made INTO item_id, item_ordinal, fresh
+            FROM papayya.take_ordinal_v1(v_run, v_agent, v_tenant, p_key, p_hash, p_digest, p_parent, item_state, NULL, p_source,
+                                         v_now + make_interval(secs => p_resend), p_envelope_hash, p_carrier) AS t;
+        END IF;
+        SELECT i.state, i.deliveries INTO item_state, deliveries FROM papayya.item i WHERE i.id = item_id;
+    END IF;
+    IF fresh AND v_sealed AND NOT p_seal AND p_parent IS NULL THEN
+        UPDATE papayya.run SET sealed_at = NULL WHERE id = v_run;
+    END IF;
+    IF p_follows IS NOT NULL THEN PERFORM papayya.cohort_fired_v1(ARRAY[p_follows]); END IF;
+    IF p_cohort IS NOT NULL THEN
+        INSERT INTO papayya.cohort (name, carrier) VALUES (p_cohort, p_carrier) ON CONFLICT (name) DO NOTHING;
+        SELECT id INTO v_cohort FROM papayya.cohort WHERE name = p_cohort;
+        INSERT INTO papayya.cohort_part (cohort_id, item_id, place) VALUES (v_cohort, item_id, p_place)
+        ON CONFLICT (cohort_id, place) DO UPDATE SET item_id = excluded.item_id;
+    END IF;
+END $$;
+
 -- All parts of a cohort were submitted: so many are they.
 CREATE FUNCTION papayya.cohort_size_v1(p_name text, p_carrier text, p_size int) RETURNS void
     LANGUAGE sql AS $$

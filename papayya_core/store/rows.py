@@ -14,7 +14,7 @@ from papayya_core.contract import Body, Finding, Known, StepKey
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from papayya_core.contract import StepRow, Submission
+    from papayya_core.contract import Intake, StepRow, Submission
 
 _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -131,6 +131,24 @@ def _submission(seq: int, one: Submission) -> dict[str, Any]:
     if one.follows is not None:
         fields["cf"] = one.follows
     return fields
+
+
+def message_params(one: Submission, into: Intake, source: str) -> tuple[Any, ...]:
+    """List the parameters of ``publish_one``."""
+    input_ = one.body or (None, None, None, None)
+    envelope = one.envelope or (None, None, None, None)
+    place = (one.cohort, one.place, one.follows)
+    where = (into.run, into.label, into.seal, into.carrier, into.agent, source, into.resend)
+    return (
+        *where,
+        one.tenant,
+        one.key,
+        one.digest,
+        one.parent_id,
+        *input_,
+        *envelope,
+        *place,
+    )
 
 
 def finding_doc(findings: Sequence[Finding]) -> str:

@@ -144,6 +144,12 @@ SELECT seq, item_id, item_key, item_ordinal, item_state, fresh, deliveries
 FROM papayya.publish_v1(%(run)s, %(label)s, %(seal)s, %(carrier)s, %(agent)s, %(source)s, %(doc)s::json, %(bodies)b::bytea[],
                         %(envelopes)b::bytea[], %(resend)s::float8) ORDER BY seq;
 
+-- name: publish_one
+-- One message and its item, before the broker sees it.
+SELECT item_id, item_ordinal, item_state, fresh, deliveries
+FROM papayya.publish_one_v1(%s, %s, %s, %s, %s, %s, %s::float8, %s, %s, %b, %s, %b, %s::int, %s::int, %b, %b, %s::int, %s::int, %b,
+                            %s, %s::int, %s);
+
 -- name: hand_over
 -- The worker's own message for the item in its hand.
 SELECT verdict, dispatch_no
