@@ -89,10 +89,9 @@ def _pause_whole(connection: Connection, run: str | None, tenant: str | None) ->
     changed = acts.pause(connection, run, tenant)
     running, held = acts.in_hand(connection, run, tenant)
     stops = "stops at its next step" if running == 1 else "stop at their next step"
+    waits = "does not start" if held == 1 else "do not start"
     parts = [f"{show.count(running, 'item')} {stops}"] if running else []
-    parts += [f"{held:,} not running: {'it starts' if held == 1 else 'they start'} nothing"] * (
-        held > 0
-    )
+    parts += [f"{show.count(held, 'open item')} {waits}"] if held else []
     parts.append("what is submitted later parks")
     said = (
         f"{_whole(run, tenant)} {'was paused already' if was else 'is paused'}: {'; '.join(parts)}"
