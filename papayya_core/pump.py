@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("papayya.pump")
 
 EVERY = 5.0
-_LEASE = 20.0
 _BATCH = 500
 _BATCHES = 20
-_GAP = 3 * EVERY
+_TURNS_LED = 4  # so many turns may a leader be late
+_TURNS_SEEN = 3  # so many turns without one mean that Postgres, or this process, was away
 
 
 class Swept(NamedTuple):
@@ -59,6 +59,7 @@ class Pump:
         self._plugins = plugins
         self._settings = settings
         self._owner = owner
+        self._every = min(EVERY, settings.lease_seconds / 4)  # short leases end unseen otherwise
         self._seen: float | None = None  # the end of the last turn
         self._calm_until = 0.0
         self._idle: set[int] = set()
@@ -99,13 +100,13 @@ class Pump:
         """
         now = time.time()
         if self._seen is not None and now - self._seen > max(
-            _GAP, self._settings.heartbeat_seconds
+            _TURNS_SEEN * self._every, self._settings.heartbeat_seconds
         ):
             self._calm_until = now + self._settings.lease_seconds
         return now >= self._calm_until
 
     def _lead(self) -> bool:
-        params = {"role": "pump", "owner": self._owner, "lease": _LEASE}
+        params = {"role": "pump", "owner": self._owner, "lease": _TURNS_LED * self._every}
         [[leading]] = self._store.fetch("lead", params)
         return bool(leading)
 
@@ -164,14 +165,15 @@ class Pump:
                 )
         return sum(map(len, batches.values()))
 
-    def run(self, stop: threading.Event, every: float = EVERY) -> None:
+    def run(self, stop: threading.Event, every: float | None = None) -> None:
         """Take turns until ``stop`` is set; a turn that fails is logged and tried again."""
+        self._every = self._every if every is None else every
         while not stop.is_set():
             try:
                 self.turn()
             except Exception:
-                logger.exception("the pump's turn failed; trying again in %.0f s", every)
-            stop.wait(every)
+                logger.exception("the pump's turn failed; trying again in %.0f s", self._every)
+            stop.wait(self._every)
 
 
 def _is_ready(name: str, carrier: Any) -> bool:
