@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from celery import _state
 
 from tests.support.celery_worker import CeleryWorker, StartWorker
 from tests.support.rabbitmq_server import RabbitServer
@@ -84,6 +85,7 @@ def load_app(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoadApp]:
     What the module reads from the environment must be set before, with `monkeypatch.setenv`.
     """
     loaded: list[ModuleType] = []
+    shared = set(_state._on_app_finalizers)  # type: ignore[attr-defined]
 
     def load(module: Path) -> ModuleType:
         assert module.stem not in sys.modules, f"a module named {module.stem} is there already"
@@ -95,3 +97,5 @@ def load_app(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoadApp]:
     for module in loaded:
         module.app.close()
         del sys.modules[module.__name__]
+    # Celery gives a module's tasks to every app that is made later, also to the module's next one
+    _state._on_app_finalizers &= shared  # type: ignore[attr-defined]
