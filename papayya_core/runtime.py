@@ -65,7 +65,8 @@ class Runtime:
 
     def __init__(self, settings: Settings | None = None, plugins: Iterable[object] = ()) -> None:
         self.settings = settings or Settings.load()
-        self.plugins = Plugins(self.settings.plugins, plugins)
+        self.given = tuple(plugins)
+        self.plugins = Plugins(self.settings.plugins, self.given)
         self.owner = owner()
         self.pid = os.getpid()
         self._lock = threading.RLock()
@@ -213,8 +214,10 @@ def runtime() -> Runtime:
     global _runtime  # noqa: PLW0603 - one per process is the point
     if _runtime is None or _runtime.pid != os.getpid():
         with _lock:
-            if _runtime is None or _runtime.pid != os.getpid():
+            if _runtime is None:
                 _runtime = Runtime()
+            elif _runtime.pid != os.getpid():  # a forked child goes on with what was configured
+                _runtime = Runtime(_runtime.settings, _runtime.given)
     return _runtime
 
 

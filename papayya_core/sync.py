@@ -7,6 +7,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from papayya_core.errors import PapayyaError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -34,25 +36,30 @@ class Signal:
 
 
 def finish(fn: Callable[[], T]) -> T:
-    """Run a write to its end even if Ctrl-C arrives meanwhile: it is paid work.
+    """Run a write to its end even if something arrives meanwhile: it is paid work.
 
-    What is interrupted is sent again; every write of the contract may be sent twice.
+    Ctrl-C, or a time limit that a signal handler raises anywhere. What is interrupted is sent
+    again; every write of the contract may be sent twice.
     """
     try:
         return fn()
-    except KeyboardInterrupt:
+    except PapayyaError:
+        raise
+    except BaseException:
         fn()
         raise
 
 
 def claim(fn: Callable[[], T], give_back: Callable[[T], object]) -> T:
-    """Make a claim; if Ctrl-C arrives meanwhile, give back what it got.
+    """Make a claim; if something arrives meanwhile (see ``finish``), give back what it got.
 
     A claim that was interrupted is asked again: it may be sent twice, and gets the same answer.
     """
     try:
         return fn()
-    except KeyboardInterrupt:
+    except PapayyaError:
+        raise
+    except BaseException:
         give_back(fn())
         raise
 

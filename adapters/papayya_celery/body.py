@@ -13,7 +13,7 @@ from papayya_core.errors import ItemTimedOut, ItemTookTooLong
 from papayya_core.runtime import runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from celery import Task
 
@@ -70,12 +70,16 @@ def _end_by_celery(delivery: Delivery, execution: Execution, wish: TaskPredicate
         engine.release(execution, "queued", "rejected: it goes back to its queue")
     elif isinstance(wish, Ignore):
         execution.findings.append(_ignored(delivery))
+        execution.tell = None  # Celery starts nothing after it
         engine.complete(execution, None)
-        if execution.tell is not None and not delivery.replaced:
-            delivery.untold = execution.item_id
     else:
         engine.fail(execution, wish, "retry" if isinstance(wish, Retry) else "rejected")
     raise wish
+
+
+def was_ignored(findings: Iterable[Finding]) -> bool:
+    """Tell whether the body of an ended item raised Ignore: there is no result to give."""
+    return any(finding.check in ("ignored", "replaced") for finding in findings)
 
 
 def _ignored(delivery: Delivery) -> Finding:

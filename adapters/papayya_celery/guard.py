@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from celery.exceptions import Ignore, Reject
 
 from papayya_celery import carried, deliveries, opening, states
-from papayya_celery.body import run_body
+from papayya_celery.body import run_body, was_ignored
 from papayya_celery.deliveries import Delivery
 from papayya_core.errors import ItemFailed, OutputUnavailable, StoreUnavailable
 from papayya_core.owner import is_dead
@@ -105,6 +105,8 @@ def _tell(task: Task[..., Any], delivery: Delivery, received: Received) -> Any:
     if opened.verdict == "failed":
         msg = f"item {result.key} failed: {result.reason}. `papayya retry` queues it again."
         raise ItemFailed(msg)
+    if was_ignored(result.findings):
+        raise Ignore(result.reason or "it was ignored")
     if isinstance(result.error, OutputUnavailable):
         raise result.error
     return result.output

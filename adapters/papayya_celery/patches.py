@@ -19,6 +19,7 @@ from celery.utils.imports import qualname
 
 from papayya_celery import apps, cohorts, deliveries, publishing
 from papayya_celery.guard import guarded
+from papayya_core.runtime import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +89,7 @@ def guard(inst: Installation, task: Task[..., Any]) -> None:
     Late acknowledgement is forced: a message that is acknowledged before its body is lost with its
     worker, and Celery would record a failure that is none.
     """
-    if not _is_guardable(inst, task):
+    if not _is_guardable(inst, task) or runtime().settings.mode == "off":
         return
     task.acks_late = True
     task.reject_on_worker_lost = True

@@ -28,7 +28,7 @@ logger = logging.getLogger("papayya.celery")
 _BATCH = 50
 _PAGE = 500
 _SENTINEL = "papayya-was-here"
-_DAY = 86_400.0
+_LATELY = 3600.0  # seconds: whose results somebody may still wait for
 _GROUP_KEYS = (".j", ".t", ".s", ".c", ".d")
 
 
@@ -82,11 +82,9 @@ def restore_results(books: Books, encoders: codec.Encoders | None) -> int:
 
 
 def _restore(app: Celery, books: Books, encoders: codec.Encoders | None) -> int:
-    expires = app.conf.result_expires
-    lasting = expires.total_seconds() if hasattr(expires, "total_seconds") else expires or _DAY
     after, count = 0, 0
     while True:
-        params = {"after": after, "carrier": CARRIER, "seconds": float(lasting), "limit": _PAGE}
+        params = {"after": after, "carrier": CARRIER, "seconds": _LATELY, "limit": _PAGE}
         page = books.fetch("ended_since", params)
         for row in page:
             part = _Part(row, encoders)

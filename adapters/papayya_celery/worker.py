@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from celery import signals
@@ -16,7 +17,6 @@ from papayya_celery import apps, carried, deliveries, warnings
 from papayya_core import runtime as runtimes
 from papayya_core.heartbeat import Beat, is_stopped
 from papayya_core.owner import owner_of
-from papayya_core.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,8 @@ def _on_init(sender: Any, **_: Any) -> None:
 def _on_child(**_: Any) -> None:
     """A forked child leaves the heartbeat to its parent, which busy user code cannot starve."""
     if _parent is not None and os.getpid() != _parent and apps.every():
-        runtimes.configure(Settings.load(heartbeat="off"))
+        before = runtimes.runtime()
+        runtimes.configure(replace(before.settings, heartbeat="off"), before.given)
 
 
 def _on_ready(sender: Any, **_: Any) -> None:
