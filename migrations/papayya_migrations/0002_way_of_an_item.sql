@@ -292,7 +292,7 @@ BEGIN
         IF p_dispatch_no < i.dispatch_no THEN verdict := 'drop'; reason := 'stale delivery'; RETURN; END IF;
         IF i.finished_at IS NOT NULL THEN
             told := i.send_at IS NULL;
-            IF i.send_at > v_now AND NOT p_takeover THEN
+            IF i.send_at > v_now AND i.sends = 0 AND NOT p_takeover THEN -- who ended it is at it; what the pump sends is to tell it
                 verdict := 'busy'; until := i.send_at;
                 SELECT 'held by ' || dp.locked_by INTO reason FROM papayya.dispatch dp WHERE dp.item_id = p_item ORDER BY dp.id DESC LIMIT 1;
                 RETURN;

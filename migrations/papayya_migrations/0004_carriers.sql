@@ -56,6 +56,7 @@ BEGIN
     SELECT u.item_id, c.id, d.cp
     FROM json_to_recordset(p_doc) AS d (s int, co text, cp int)
     JOIN unnest(p_seqs, p_items) AS u (seq, item_id) ON u.seq = d.s JOIN papayya.cohort c ON c.name = d.co
+    WHERE NOT EXISTS (SELECT FROM papayya.cohort_part p WHERE p.cohort_id = c.id AND p.item_id = u.item_id)
     ON CONFLICT (cohort_id, place) DO UPDATE SET item_id = excluded.item_id;
 END $$;
 
@@ -127,7 +128,8 @@ BEGIN
     IF p_cohort IS NOT NULL THEN
         INSERT INTO papayya.cohort (name, carrier) VALUES (p_cohort, p_carrier) ON CONFLICT (name) DO NOTHING;
         SELECT id INTO v_cohort FROM papayya.cohort WHERE name = p_cohort;
-        INSERT INTO papayya.cohort_part (cohort_id, item_id, place) VALUES (v_cohort, item_id, p_place)
+        INSERT INTO papayya.cohort_part (cohort_id, item_id, place) SELECT v_cohort, item_id, p_place
+        WHERE NOT EXISTS (SELECT FROM papayya.cohort_part p WHERE p.cohort_id = v_cohort AND p.item_id = publish_one_v1.item_id)
         ON CONFLICT (cohort_id, place) DO UPDATE SET item_id = excluded.item_id;
     END IF;
 END $$;
