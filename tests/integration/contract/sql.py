@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from typing import Any, NamedTuple
@@ -110,6 +111,47 @@ class Contract:
     def items(self, run: int, *keys: str) -> list[int]:
         """Submit items by key; return their ids."""
         return [row[1] for row in self.capture(run, *keys)]
+
+    def publish(self, *messages: dict[str, Any] | str, run: str = "r", **options: Any) -> list[Any]:
+        """Submit messages: seq, id, key, ordinal, state, fresh of each. Each is a key or a dict."""
+        whole: list[dict[str, Any]] = [{"k": m} if isinstance(m, str) else m for m in messages]
+        doc = [
+            {"s": seq, "t": "acme", "g": "00", "e": _hash(one["k"]).hex(), "n": 0, "y": 3, **one}
+            for seq, one in enumerate(whole)
+        ]
+        given = {"label": "l", "seal": True, "carrier": "test", "agent": "tag", "resend": 60.0}
+        params = given | {"run": run, "source": self.owner, "doc": json.dumps(doc), "bodies": None}
+        params["envelopes"] = [f"<{one['k']}>".encode() for one in whole]
+        return [row[:6] for row in self.many("publish", **(params | options))]
+
+    def publish_one(self, key: str, **options: Any) -> tuple[int, int, str, bool]:
+        """Submit one message by itself: id, ordinal, state, fresh."""
+        given: dict[str, Any] = {"run": "r", "label": "l", "seal": True, "carrier": "test"}
+        given |= {"agent": "tag", "source": self.owner, "resend": 60.0, "tenant": "acme"}
+        given |= {"key": key, "digest": b"\0", "parent": None, "hash": None, "codec": None}
+        given |= {"size": None, "body": None, "envelope_hash": _hash(key), "envelope_codec": 0}
+        given |= {"envelope_size": 3, "envelope": f"<{key}>".encode(), "cohort": None}
+        given |= {"place": None, "follows": None}
+        sql = statements()["publish_one"]
+        [row] = self.connection.execute(sql, list((given | options).values())).fetchall()
+        item, ordinal, state, fresh, _ = row
+        return item, ordinal, state, fresh
+
+    def hand_over(self, item: int, fence: int, body: bytes = b"<again>", **options: Any) -> Any:
+        """Send the item in hand again: verdict, number of the envelope."""
+        given: dict[str, Any] = {"reason": "retry", "delay": 0.0, "resend": 60.0, "codec": 0}
+        given |= {"size": len(body), "body": body, "hash": hashlib.sha256(body).digest()}
+        given |= {"findings": "[]", "cost_nusd": 0, "tokens": 0}
+        return self.call("hand_over", item=item, fence=fence, **(given | options))
+
+    def stuck(self, quiet: float = 30.0) -> list[str]:
+        """Name the cohorts that nothing followed."""
+        found = self.many("stuck_cohorts", carriers=["test"], quiet=quiet, limit=10)
+        return [row[1] for row in found]
+
+    def fact(self, item: int, what: str) -> Any:
+        """Read columns of an item."""
+        return self.one(f"SELECT {what} FROM papayya.item WHERE id = %s", item)
 
     def open(self, item: int, **options: Any) -> Open:
         """Lease an item."""
@@ -227,6 +269,10 @@ class Contract:
     def unexplained(self, run: str = "r") -> list[Any]:
         """List what the audit cannot explain."""
         return self.rows("SELECT * FROM papayya.unexplained_v1(%s)", run)
+
+
+def _hash(key: str) -> bytes:
+    return hashlib.sha256(f"<{key}>".encode()).digest()
 
 
 def finding(severity: str, check: str = "c") -> str:
