@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import Ignore, Reject
@@ -13,7 +14,7 @@ from celery.exceptions import Ignore, Reject
 from papayya_celery import carried, deliveries, opening, states
 from papayya_celery.body import run_body, was_ignored
 from papayya_celery.deliveries import Delivery
-from papayya_core.errors import ItemFailed, OutputUnavailable, StoreUnavailable
+from papayya_core.errors import ItemFailed, OutputUnavailable, PapayyaError, StoreUnavailable
 from papayya_core.owner import is_dead
 from papayya_core.runtime import runtime
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("papayya.celery")
 _HELD = "held by "
+_BREATH = 2.0  # seconds before a message that cannot be opened comes back at once
 
 
 def guarded(
@@ -66,9 +68,7 @@ def _deliver(
         output = call()
         outer.complete(output)
         return output
-    received = opening.open_item(inst, task, agent, delivery)
-    if received.opened.verdict == "busy" and _is_left(received):
-        received = opening.open_item(inst, task, agent, delivery, takeover=True)
+    received = _open(inst, task, agent, delivery)
     opened = received.opened
     reason = opened.reason or opened.verdict
     match opened.verdict:
@@ -83,6 +83,19 @@ def _deliver(
         case _:  # busy, drop: another copy of the message has the item
             logger.info("task %s is left to another copy of its message: %s", request.id, reason)
             raise Ignore(reason)
+
+
+def _open(inst: Installation, task: Task[..., Any], agent: str, delivery: Delivery) -> Received:
+    """Open the item of a message; while that cannot be done, no task is failed for it."""
+    try:
+        received = opening.open_item(inst, task, agent, delivery)
+        if received.opened.verdict == "busy" and _is_left(received):
+            received = opening.open_item(inst, task, agent, delivery, takeover=True)
+    except PapayyaError as error:
+        logger.error("task %s goes back to its queue: %s", delivery.request.id, error)  # noqa: TRY400
+        time.sleep(_BREATH)
+        raise Reject(str(error), requeue=True) from error
+    return received
 
 
 def _is_left(received: Received) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from celery.exceptions import ImproperlyConfigured
+from papayya_core.errors import PapayyaError, StoreUnavailable
+from papayya_core.runtime import runtime
 
 if TYPE_CHECKING:
     from papayya_celery.apps import Installation
@@ -14,16 +15,20 @@ logger = logging.getLogger("papayya.celery")
 _GREEN = ("celery.concurrency.gevent", "celery.concurrency.eventlet")
 
 
+def _refuse(why: str) -> NoReturn:
+    """End the worker: what a signal's receiver raises otherwise is swallowed."""
+    raise SystemExit(f"papayya: {why}")
+
+
 def check(inst: Installation, worker: Any) -> None:
     """Refuse what cannot work, warn of what works badly."""
+    _check_database()
     pool = getattr(worker.pool_cls, "__module__", "")
     conf = inst.app.conf
     if pool == "celery.concurrency.eventlet":
-        msg = "papayya_celery does not run in the eventlet pool; use --pool=gevent or threads"
-        raise ImproperlyConfigured(msg)
+        _refuse("papayya_celery does not run in the eventlet pool: use --pool=gevent or threads")
     if conf.task_protocol == 1:
-        msg = "papayya_celery needs task_protocol = 2, Celery's default"
-        raise ImproperlyConfigured(msg)
+        _refuse("papayya_celery needs task_protocol = 2, Celery's default")
     if pool in _GREEN and str(conf.broker_url or "").startswith(("redis", "rediss", "sentinel")):
         most = (conf.broker_transport_options or {}).get("max_connections", 10)
         if most < worker.concurrency:
@@ -34,3 +39,15 @@ def check(inst: Installation, worker: Any) -> None:
                 most,
                 max(100, 2 * worker.concurrency),
             )
+
+
+def _check_database() -> None:
+    """Refuse a database that has to be migrated; wait for one that is away."""
+    if runtime().settings.mode == "off":
+        return
+    try:
+        _ = runtime().dsn
+    except StoreUnavailable as error:
+        logger.warning("%s Tasks wait for it.", error)
+    except PapayyaError as error:
+        _refuse(str(error))

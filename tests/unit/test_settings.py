@@ -26,6 +26,7 @@ GOOD: Mapping[str, tuple[str, object]] = {
     "PAPAYYA_MAX_PAYLOAD_BYTES": ("1024", 1024),
     "PAPAYYA_INLINE_BYTES": ("0", 0),
     "PAPAYYA_DB_PATIENCE": ("1e3", 1000.0),
+    "PAPAYYA_CAPTURE_SECONDS": ("0.2", 0.2),
     "PAPAYYA_POOL_SIZE": (" 3 ", 3),
     "PAPAYYA_PREPARE": ("off", False),
 }
@@ -41,6 +42,7 @@ BAD: Mapping[str, str] = {
     "PAPAYYA_MAX_PAYLOAD_BYTES": "8MB",
     "PAPAYYA_INLINE_BYTES": "-1",
     "PAPAYYA_DB_PATIENCE": "nan",
+    "PAPAYYA_CAPTURE_SECONDS": "0",
     "PAPAYYA_POOL_SIZE": "many",
     "PAPAYYA_PREPARE": "maybe",
 }
