@@ -5,14 +5,21 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from celery import states
+
+from papayya_core.errors import ItemFailed
+
 if TYPE_CHECKING:
     from celery import Task
+
+    from papayya_core.contract import ItemResult
 
 logger = logging.getLogger("papayya.celery")
 
 PAUSED = "PAUSED"
 WAITING = "WAITING"
 _SHOWN = {"paused": PAUSED, "waiting": WAITING, "queued": PAUSED}
+_ENDS = {"completed": states.SUCCESS, "failed": states.FAILURE, "cancelled": states.REVOKED}
 
 
 def show_parked(task: Task[..., Any], request: Any, state: str, reason: str) -> None:
@@ -39,6 +46,16 @@ def show_revoked(task: Task[..., Any], request: Any, reason: str) -> None:
     stores = not _ignores_result(task, request)
     task.backend.mark_as_revoked(request.id, reason, request=request, store_result=stores)
     task.send_event("task-revoked", terminated=False, signum=None, expired=False)
+
+
+def show_end_again(task: Task[..., Any], request: Any, result: ItemResult) -> None:
+    """Show an end that RETRY was written over: a retry without delay may end before that."""
+    shown = _ENDS.get(result.state)
+    if shown is None or result.error is not None or is_known(task, request):
+        return
+    reason = result.reason or result.state
+    what = {states.SUCCESS: result.output, states.FAILURE: ItemFailed(reason)}
+    task.backend.store_result(request.id, what.get(shown), shown, request=request)
 
 
 def is_known(task: Task[..., Any], request: Any) -> bool:

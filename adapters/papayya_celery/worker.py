@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from celery import signals
 from celery.exceptions import TimeLimitExceeded
+from celery.states import RETRY
 
-from papayya_celery import apps, carried, deliveries, warnings
+from papayya_celery import apps, carried, deliveries, states, warnings
 from papayya_core import runtime as runtimes
 from papayya_core.heartbeat import Beat, is_stopped
 from papayya_core.owner import owner_of
@@ -115,8 +116,14 @@ def _on_shutdown(sender: Any, **_: Any) -> None:
 def _on_postrun(task: Any, state: str | None = None, **_: Any) -> None:
     """Celery has recorded the end and started what follows: say so in Postgres."""
     delivery = deliveries.of(task.request)
-    if delivery is not None and delivery.untold is not None and state is not None:
-        runtimes.runtime().engine().store.fetch("told", {"item": delivery.untold})
+    if delivery is None or state is None:
+        return
+    engine = runtimes.runtime().engine()
+    if delivery.untold is not None:
+        engine.store.fetch("told", {"item": delivery.untold})
+    elif state == RETRY and delivery.handed and delivery.execution is not None:
+        item = delivery.execution.item_id
+        states.show_end_again(task, delivery.request, engine.results([item])[item])
 
 
 def _on_failure(sender: Any, task_id: str, exception: Any = None, **_: Any) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from celery import _state
 
+from tests.support.celery_modules import forgotten_tasks
 from tests.support.celery_worker import CeleryWorker, StartWorker
 from tests.support.rabbitmq_server import RabbitServer
 from tests.support.redis_server import RedisServer
@@ -85,7 +85,6 @@ def load_app(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoadApp]:
     What the module reads from the environment must be set before, with `monkeypatch.setenv`.
     """
     loaded: list[ModuleType] = []
-    shared = set(_state._on_app_finalizers)  # type: ignore[attr-defined]
 
     def load(module: Path) -> ModuleType:
         assert module.stem not in sys.modules, f"a module named {module.stem} is there already"
@@ -93,9 +92,8 @@ def load_app(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoadApp]:
         loaded.append(importlib.import_module(module.stem))
         return loaded[-1]
 
-    yield load
+    with forgotten_tasks():
+        yield load
     for module in loaded:
         module.app.close()
         del sys.modules[module.__name__]
-    # Celery gives a module's tasks to every app that is made later, also to the module's next one
-    _state._on_app_finalizers &= shared  # type: ignore[attr-defined]

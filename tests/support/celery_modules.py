@@ -1,0 +1,18 @@
+"""Celery gives the tasks of a module to every app that is made later, also to the module's next one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from celery import _state
+
+
+@contextmanager
+def forgotten_tasks() -> Iterator[None]:
+    """Forget, at the end of the block, the tasks that were defined in it."""
+    before = set(_state._on_app_finalizers)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        _state._on_app_finalizers &= before  # type: ignore[attr-defined]
