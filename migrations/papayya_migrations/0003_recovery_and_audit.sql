@@ -230,8 +230,9 @@ LEFT JOIN LATERAL (
            (count(*) FILTER (WHERE st.n > 0))::int AS steps
     FROM papayya.step st WHERE st.item_id = i.id AND i.finished_at IS NULL) AS s ON true;
 
+-- carrier: whose items it has; a script may open a run for the messages that it sends.
 CREATE VIEW papayya.run_summary AS
-SELECT r.id, r.name, r.label, r.carrier, r.created_at, r.sealed_at, r.paused_at, r.cancelled_at, r.draining, r.expect_count,
+SELECT r.id, r.name, r.label, coalesce(c.carried_by, r.carrier) AS carrier, r.created_at, r.sealed_at, r.paused_at, r.cancelled_at, r.draining, r.expect_count,
        CASE WHEN r.cancelled_at IS NOT NULL AND c.open = 0 THEN 'cancelled'
             WHEN r.sealed_at IS NOT NULL AND c.open = 0 THEN 'completed'
             WHEN r.draining THEN 'draining'
@@ -250,7 +251,7 @@ LEFT JOIN LATERAL (
            count(*) FILTER (WHERE i.state = 'completed' AND i.outcome = 'ok') AS done,
            count(*) FILTER (WHERE i.outcome IN ('degraded', 'failed')) AS flagged,
            count(*) FILTER (WHERE i.finished_at IS NULL) AS open,
-           count(DISTINCT i.tenant_id) AS tenants, max(i.finished_at) AS finished_at,
+           count(DISTINCT i.tenant_id) AS tenants, max(i.finished_at) AS finished_at, max(i.carrier) AS carried_by,
            (coalesce(sum(i.cost_nusd) FILTER (WHERE i.finished_at IS NOT NULL), 0)
             + coalesce((SELECT sum(st.cost_nusd) FROM papayya.item o JOIN papayya.step st ON st.item_id = o.id
                         WHERE o.run_id = r.id AND o.state IN ('queued', 'running', 'paused', 'waiting')), 0))::bigint AS cost_nusd

@@ -94,6 +94,15 @@ def test_publish_into_a_cancelled_run(db: Contract, single: bool) -> None:
     assert db.unexplained() == []
 
 
+def test_run_of_a_script(db: Contract) -> None:
+    """A run that a script opened is shown under the carrier of what was published into it."""
+    shown = "SELECT carrier FROM papayya.run_summary"
+    db.start_run(carrier="plain")
+    assert db.one(shown) == "plain"
+    db.publish_one("a")
+    assert db.one(shown) == "test"
+
+
 def test_lost_messages(db: Contract, papayya_clock: Clock) -> None:
     """What nobody has opened is sent again with its envelope; every copy of it can open the item."""
     [row] = db.publish("a")
