@@ -38,7 +38,7 @@ class CeleryCarrier:
         """
         for app, batch in _by_app(sends):
             with app.producer_or_acquire() as producer:
-                queues = _Queues(producer)
+                queues = _Queues(app)
                 for send, envelope in batch:
                     _send(app, producer, queues, send, envelope)
 
@@ -114,8 +114,8 @@ def _publish(
 class _Queues:
     """Which queues have messages in them, asked once each."""
 
-    def __init__(self, producer: Any) -> None:
-        self._connection = producer.connection
+    def __init__(self, app: Celery) -> None:
+        self._app = app
         self._held: dict[str, bool] = {}
 
     def hold(self, name: str) -> bool:
@@ -125,8 +125,10 @@ class _Queues:
         return self._held[name]
 
     def _ask(self, name: str) -> bool:
-        try:
-            with self._connection.clone() as connection, connection.channel() as channel:
-                return bool(channel.queue_declare(queue=name, passive=True).message_count)
-        except self._connection.channel_errors:
-            return False
+        # on a connection of its own: brokers close the channel that asks for what is not there
+        with self._app.connection_for_write() as connection:
+            try:
+                with connection.channel() as channel:
+                    return bool(channel.queue_declare(queue=name, passive=True).message_count)
+            except connection.channel_errors:
+                return False
