@@ -40,7 +40,8 @@ def submit(
     ``tenant``, ``item``: as for ``install``, for these rows. ``options``: those of ``apply_async``
     (queue, priority, countdown, …). Inside ``with papayya.run(…)`` rows with the key and arguments
     of an item of that run are that item: submitting again after a crash sends only what is new.
-    Raises StoreError when Postgres is away: the batches before that are submitted.
+    Raises StoreError when Postgres is away, and what a rule or Celery raises for a row, which a
+    note on the exception names: the batches before that are submitted.
     """
     inst = apps.of(task.app)
     if inst is None or not inst.manages(task.name):
@@ -75,6 +76,7 @@ class _Bulk:
         self._explicit = joined is not None
         self._run = joined or f"{task.name[:80]}-{uuid.uuid4()}"
         self._seen: Counter[str] = Counter()
+        self._rows = 0
 
     def publish(self, rows: list[Any]) -> list[AsyncResult[Any]]:
         """Capture a batch in one statement, then publish what is new of it."""
@@ -85,6 +87,18 @@ class _Bulk:
         return results
 
     def _apply(self, row: Any) -> AsyncResult[Any]:
+        try:
+            return self._apply_one(row)
+        except Exception as error:
+            sent = self._rows - self._rows % BATCH
+            error.add_note(
+                f"in row {self._rows} of submit, counted from 0; sent are those before {sent}"
+            )
+            raise
+        finally:
+            self._rows += 1
+
+    def _apply_one(self, row: Any) -> AsyncResult[Any]:
         args, kwargs = _arguments(row)
         message = Message(self._task.name, "", args, kwargs, self._task.run)
         tenant = choose(self._tenant, message, "tenant")

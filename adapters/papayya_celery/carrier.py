@@ -128,7 +128,8 @@ class _Queues:
         # on a connection of its own: brokers close the channel that asks for what is not there
         with self._app.connection_for_write() as connection:
             try:
-                with connection.channel() as channel:
+                with connection.channel() as opened:
+                    channel: Any = opened
                     return bool(channel.queue_declare(queue=name, passive=True).message_count)
             except connection.channel_errors:
                 return False

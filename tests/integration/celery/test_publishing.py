@@ -114,7 +114,7 @@ def test_message_is_otherwise_as_ever(
     make_app: MakeApp, redis_server: RedisServer, redis_url: str
 ) -> None:
     """But for its header and ids, a message is what Celery alone would send."""
-    options = {"expires": 600, "shadow": "s", "compression": "gzip"}
+    options: dict[str, Any] = {"expires": 600, "shadow": "s", "compression": "gzip"}
     bare = Celery("publisher", broker=redis_url, set_as_current=False)
     bare.task(name="tag")(_tag).apply_async(("d",), **options)
     make_app().tasks["tag"].apply_async(("d",), **options)
