@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from papayya_core.engine import Ended
     from papayya_core.execution import Execution
 
-TELL = 60.0  # seconds for Celery to learn an end, and to start what follows from it
-
 
 def run_body(
     task: Task[..., Any], delivery: Delivery, received: Received, call: Callable[[], Any]
@@ -54,7 +52,7 @@ def _execution(task: Task[..., Any], delivery: Delivery, received: Received) -> 
         runtime().engine().execution(run, received.agent, whose.tenant, captured, received.opened)
     )
     if request.callbacks or request.errbacks or request.chain or request.chord:
-        execution.tell = TELL
+        execution.tell = runtime().settings.lease_seconds  # so long has Celery to learn the end
     execution.before_parking = lambda state, why: states.show_parked(task, request, state, why)
     return execution
 
