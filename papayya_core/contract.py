@@ -79,7 +79,8 @@ class Submission:
     """One item to capture. ``ordinal`` None: the same key and digest mean the same item.
 
     ``envelope``: how its carrier sends it. ``cohort``, ``place``: what it is a part of, and where.
-    ``follows``: the cohort that it is started by.
+    ``follows``: the cohort that it is started by. ``again``: an ended item with the same digest is
+    not meant (single messages only).
     """
 
     tenant: str
@@ -93,6 +94,7 @@ class Submission:
     cohort: str | None = None
     place: int | None = None
     follows: str | None = None
+    again: bool = False
 
 
 class Intake(NamedTuple):
@@ -266,7 +268,7 @@ class StepCall(NamedTuple):
 class Send:
     """An item that the pump asks a carrier to send again.
 
-    ``sends``: how often it was sent before this. ``parked``: seconds it was paused in all.
+    ``sends``: how often it was sent, this time included. ``parked``: seconds it was paused in all.
     ``digest``: what made it one submission. ``envelope``: as the carrier gave it, packed by
     ``codec``; None when it has none. ``ended``: so that its carrier learns the end.
     """

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +141,8 @@ class _Producer:
         )
         envelope = capture.envelope_of(self._inst.app, data, options)
         one = capture.submission(named, headers, args, kwargs, embed, envelope, deliveries.fired())
+        if not _is_told_again(delivery):  # else what follows may have been sent already
+            one = replace(one, again=_COLLECTED.get() is None)
         return Outgoing(data, options, agent, named, one)
 
     def _message(self, headers: dict[str, Any], args: Any, kwargs: Any) -> Message:
@@ -196,6 +198,11 @@ def _is_again(delivery: Delivery, headers: dict[str, Any]) -> bool:
         and headers["task"] == request.task
         and (headers.get("replaced_task_nesting") or 0) == (request.replaced_task_nesting or 0)
     )
+
+
+def _is_told_again(delivery: Delivery | None) -> bool:
+    """Tell whether a worker only repeats the end of an item for Celery to act on."""
+    return delivery is not None and delivery.execution is None and delivery.untold is not None
 
 
 def _why(headers: dict[str, Any]) -> str:

@@ -208,10 +208,11 @@ BEGIN
 END $$;
 
 -- The rare path of capture: the key is taken by another input. Find it again, or the next free ordinal.
+-- p_again: the same input is submitted once more, on purpose.
 CREATE FUNCTION papayya.take_ordinal_v1(
     p_run bigint, p_agent bigint, p_tenant bigint, p_key text, p_hash bytea, p_digest bytea, p_parent bigint,
     p_state papayya.item_state, p_refusal text, p_source text, p_send_at timestamptz, p_envelope bytea, p_carrier text,
-    OUT id bigint, OUT ordinal int, OUT made boolean)
+    p_again boolean = false, OUT id bigint, OUT ordinal int, OUT made boolean)
     LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -221,8 +222,9 @@ BEGIN
     SELECT i.id, i.ordinal INTO id, ordinal FROM papayya.item i
     WHERE i.run_id = p_run AND i.agent_id = p_agent AND i.tenant_id = p_tenant AND i.key = p_key
       AND i.input_digest IS NOT DISTINCT FROM p_digest ORDER BY i.ordinal LIMIT 1;
-    made := id IS NULL;
+    made := id IS NULL OR p_again;
     IF NOT made THEN RETURN; END IF;
+    id := NULL;
     SELECT max(i.ordinal) INTO ordinal FROM papayya.item i
     WHERE i.run_id = p_run AND i.agent_id = p_agent AND i.tenant_id = p_tenant AND i.key = p_key;
     LOOP
@@ -238,8 +240,9 @@ BEGIN
         SELECT i.id INTO id FROM papayya.item i
         WHERE i.run_id = p_run AND i.agent_id = p_agent AND i.tenant_id = p_tenant AND i.key = p_key
           AND i.ordinal = take_ordinal_v1.ordinal AND i.input_digest IS NOT DISTINCT FROM p_digest;
-        made := id IS NULL;
+        made := id IS NULL OR p_again;
         IF NOT made THEN RETURN; END IF;
+        id := NULL;
     END LOOP;
     IF v_state = 'failed' THEN
         INSERT INTO papayya.finding (item_id, run_id, check_name, severity, reason, fingerprint)

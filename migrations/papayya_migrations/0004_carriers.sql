@@ -61,11 +61,12 @@ BEGIN
 END $$;
 
 -- The same for one message, without documents: what a single publish costs its caller.
+-- p_again: an item of the same submission that has ended is not meant; the caller wants it done once more.
 CREATE FUNCTION papayya.publish_one_v1(
     p_run text, p_label text, p_seal boolean, p_carrier text, p_agent text, p_source text, p_resend double precision,
     p_tenant text, p_key text, p_digest bytea, p_parent bigint,
     p_hash bytea, p_codec int, p_size int, p_body bytea, p_envelope_hash bytea, p_envelope_codec int, p_envelope_size int,
-    p_envelope bytea, p_cohort text, p_place int, p_follows text,
+    p_envelope bytea, p_cohort text, p_place int, p_follows text, p_again boolean,
     OUT item_id bigint, OUT item_ordinal int, OUT item_state papayya.item_state, OUT fresh boolean, OUT deliveries int)
     LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -73,7 +74,7 @@ DECLARE
     v_now timestamptz := papayya.now();
     v_agent bigint; v_run bigint; v_tenant bigint; v_cohort bigint;
     v_cancelled boolean := false; v_sealed boolean := p_seal;
-    v_digest bytea;
+    v_ended boolean;
 BEGIN
     SELECT id INTO v_agent FROM papayya.agent WHERE name = p_agent;
     IF NOT FOUND THEN
@@ -112,12 +113,13 @@ BEGIN
         INSERT INTO papayya.intake (run_id, tenant_id, agent_id, source, count, keys, ordinals, keys_hash, at)
         VALUES (v_run, v_tenant, v_agent, p_source, 1, ARRAY[p_key], ARRAY[1], papayya.keys_hash(ARRAY[p_key], ARRAY[1]), v_now);
     ELSE
-        SELECT i.id, i.input_digest INTO item_id, v_digest FROM papayya.item i
-        WHERE i.run_id = v_run AND i.agent_id = v_agent AND i.tenant_id = v_tenant AND i.key = p_key AND i.ordinal = 1;
-        IF v_digest IS DISTINCT FROM p_digest THEN
+        SELECT i.id, i.ordinal, i.finished_at IS NOT NULL INTO item_id, item_ordinal, v_ended FROM papayya.item i
+        WHERE i.run_id = v_run AND i.agent_id = v_agent AND i.tenant_id = v_tenant AND i.key = p_key
+          AND i.input_digest = p_digest ORDER BY i.ordinal DESC LIMIT 1;
+        IF NOT FOUND OR (p_again AND v_ended) THEN
             SELECT t.id, t.ordinal, t.made INTO item_id, item_ordinal, fresh
             FROM papayya.take_ordinal_v1(v_run, v_agent, v_tenant, p_key, p_hash, p_digest, p_parent, item_state, NULL, p_source,
-                                         v_now + make_interval(secs => p_resend), p_envelope_hash, p_carrier) AS t;
+                                         v_now + make_interval(secs => p_resend), p_envelope_hash, p_carrier, p_again) AS t;
         END IF;
         SELECT i.state, i.deliveries INTO item_state, deliveries FROM papayya.item i WHERE i.id = item_id;
     END IF;
@@ -138,7 +140,7 @@ END $$;
 CREATE FUNCTION papayya.cohort_size_v1(p_name text, p_carrier text, p_size int) RETURNS void
     LANGUAGE sql AS $$
     INSERT INTO papayya.cohort AS c (name, carrier, size) VALUES (p_name, p_carrier, p_size)
-    ON CONFLICT (name) DO UPDATE SET size = excluded.size
+    ON CONFLICT (name) DO UPDATE SET size = excluded.size, fired_at = NULL -- a chord may be applied once more
     $$;
 
 -- What waited for the cohorts has been started.

@@ -137,7 +137,7 @@ def message_params(one: Submission, into: Intake, source: str) -> tuple[Any, ...
     """List the parameters of ``publish_one``."""
     input_ = one.body or (None, None, None, None)
     envelope = one.envelope or (None, None, None, None)
-    place = (one.cohort, one.place, one.follows)
+    place = (one.cohort, one.place, one.follows, one.again)
     where = (into.run, into.label, into.seal, into.carrier, into.agent, source, into.resend)
     return (
         *where,

@@ -148,7 +148,7 @@ FROM papayya.publish_v1(%(run)s, %(label)s, %(seal)s, %(carrier)s, %(agent)s, %(
 -- One message and its item, before the broker sees it.
 SELECT item_id, item_ordinal, item_state, fresh, deliveries
 FROM papayya.publish_one_v1(%s, %s, %s, %s, %s, %s, %s::float8, %s, %s, %b, %s, %b, %s::int, %s::int, %b, %b, %s::int, %s::int, %b,
-                            %s, %s::int, %s);
+                            %s, %s::int, %s, %s);
 
 -- name: hand_over
 -- The worker's own message for the item in its hand.

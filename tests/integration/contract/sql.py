@@ -131,7 +131,7 @@ class Contract:
         given |= {"key": key, "digest": b"\0", "parent": None, "hash": None, "codec": None}
         given |= {"size": None, "body": None, "envelope_hash": _hash(key), "envelope_codec": 0}
         given |= {"envelope_size": 3, "envelope": f"<{key}>".encode(), "cohort": None}
-        given |= {"place": None, "follows": None}
+        given |= {"place": None, "follows": None, "again": False}
         sql = statements()["publish_one"]
         [row] = self.connection.execute(sql, list((given | options).values())).fetchall()
         item, ordinal, state, fresh, _ = row

@@ -369,3 +369,16 @@ def test_ended_since(db: Contract, papayya_clock: Clock) -> None:
     assert [row[0] for row in db.many("ended_since", after=a, **wanted)] == [b]
     assert db.many("ended_since", after=b, **wanted) == []
     assert old < a
+
+
+def test_published_again(db: Contract) -> None:
+    """An ended item's message can be published once more on purpose; one on its way cannot."""
+    first, *_ = db.publish_one("a", again=True)
+    assert db.publish_one("a", again=True)[0] == first
+    opened = db.open(first)
+    db.close(first, opened.fence)
+    assert db.publish_one("a")[0] == first
+    second, ordinal, state, fresh = db.publish_one("a", again=True)
+    assert (second != first, ordinal, state, fresh) == (True, 2, "queued", True)
+    assert db.publish_one("a")[0] == second
+    assert db.unexplained() == []
