@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import Ignore, Reject
 
-from papayya_celery import carried, deliveries, opening, states
+from papayya_celery import carried, deliveries, links, opening, states
 from papayya_celery.body import run_body, was_ignored
 from papayya_celery.deliveries import Delivery
 from papayya_core.errors import ItemFailed, OutputUnavailable, PapayyaError, StoreUnavailable
@@ -68,6 +68,8 @@ def _deliver(
         output = call()
         outer.complete(output)
         return output
+    if not request.is_eager:
+        links.name_links(request)
     received = _open(inst, task, agent, delivery)
     opened = received.opened
     reason = opened.reason or opened.verdict
