@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from kombu.serialization import dumps
+from kombu.serialization import dumps, loads
 from kombu.utils import json
 
 from papayya_celery.carried import HEADER
@@ -27,6 +27,26 @@ def serialize(body: Any, options: dict[str, Any]) -> tuple[str | bytes, dict[str
     content_type, encoding, data = dumps(body, options.get("serializer"))
     rest = {name: value for name, value in options.items() if name != "serializer"}
     return data, rest | {"content_type": content_type, "content_encoding": encoding}
+
+
+def serialize_alike(
+    body: tuple[Any, ...], options: dict[str, Any], serializers: Iterable[str]
+) -> tuple[str | bytes, dict[str, Any]] | None:
+    """Serialize a body by the first of these that gives it back as it is, or else that takes it.
+
+    A worker isn't told which its message came in. None when none of them takes it.
+    """
+    found = None
+    for name in serializers:
+        try:
+            data, rest = serialize(body, options | {"serializer": name})
+            again = loads(data, rest["content_type"], rest["content_encoding"], force=True)
+        except Exception:  # noqa: BLE001, S112 - serializers raise what they like
+            continue
+        found = found or (data, rest)
+        if list(again) == list(body):
+            return data, rest
+    return found
 
 
 def pack(app: str | None, data: str | bytes, options: Mapping[str, Any]) -> Body:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from papayya_celery.deliveries import Delivery
     from papayya_core.contract import Agent
     from papayya_core.execution import Execution
+
+logger = logging.getLogger("papayya.celery")
+_PICKLE = frozenset({"pickle", "application/x-python-serialize"})
 
 
 class Received(NamedTuple):
@@ -109,6 +113,14 @@ def _make(
 def _envelope(inst: Installation, request: Any) -> Any:
     conf = inst.app.conf
     body, options = envelopes.of_request(request, conf.task_default_queue)
-    options["serializer"] = conf.task_serializer
-    data, options = envelopes.serialize(body, options)
-    return capture.envelope_of(inst.app, data, options)
+    serializers = [conf.task_serializer]
+    if _PICKLE & set(conf.accept_content or ()):
+        serializers.append("pickle")
+    found = envelopes.serialize_alike(body, options, serializers)
+    if found is None:
+        what = (
+            "message %s, which came without an item, cannot be sent again: no serializer takes it"
+        )
+        logger.warning(what, request.id)
+        return None
+    return capture.envelope_of(inst.app, *found)
