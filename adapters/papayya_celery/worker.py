@@ -141,7 +141,5 @@ def _on_revoked(sender: Any, request: Any, expired: bool = False, **_: Any) -> N
     if header is None or header.item is None or apps.of(sender.app) is None:
         return
     reason = "its message has expired" if expired else "it was revoked"
-    params = {"run": None, "items": [header.item], "reason": reason}
-    store = runtimes.runtime().engine().store
-    store.fetch("cancel", params)
-    store.fetch("told", {"item": header.item})
+    params = {"item": header.item, "reason": reason}
+    runtimes.runtime().engine().store.fetch("revoked", params)

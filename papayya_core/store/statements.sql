@@ -160,6 +160,10 @@ FROM papayya.hand_over_v1(%(item)s, %(fence)s, %(reason)s, %(delay)s::float8, %(
 -- The carrier knows the end of an item.
 SELECT papayya.told_v1(%(item)s);
 
+-- name: revoked
+-- The carrier has thrown a message away: its item is cancelled, and the carrier knows that.
+SELECT papayya.told_v1(gone) FROM papayya.cancel_v1(NULL, ARRAY[%(item)s::bigint], %(reason)s) AS gone;
+
 -- name: give_up
 -- The end of an item that its worker cannot close.
 SELECT papayya.give_up_v1(%(item)s, %(check)s, %(reason)s);

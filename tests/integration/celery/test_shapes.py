@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,13 @@ def test_body_that_must_not_run_twice(shapes: Scene, shape: str) -> None:
     [item] = shapes.rows(ITEMS, key=key)
     assert item[3:5] == ("failed", "failed")
     assert bodies(shapes, key) == [shape]
+
+
+def test_expired_message(shapes: Scene) -> None:
+    """A message that Celery throws away because it has expired is a cancelled item."""
+    past = datetime(2020, 1, 1, tzinfo=UTC)
+    result = shapes.tasks.plain.apply_async(("doc-expired", "acme"), expires=past)
+    shapes.until(lambda: result.state == "REVOKED", "it is thrown away")
+    shapes.until(lambda: shapes.state(result.id) == "cancelled", "so is its item")
+    assert shapes.item(result.id).reason == "its message has expired"
+    assert shapes.rows("SELECT send_at FROM papayya.item WHERE key = 'doc-expired'") == [(None,)]
