@@ -21,6 +21,7 @@ R = TypeVar("R")
 _EXECUTION: ContextVar[Execution | None] = ContextVar("papayya_execution", default=None)
 _STEP: ContextVar[Step | None] = ContextVar("papayya_step", default=None)
 _RUN: ContextVar[Run | None] = ContextVar("papayya_run", default=None)
+_LEFT_ALONE: ContextVar[bool] = ContextVar("papayya_left_alone", default=False)
 
 
 def current() -> Execution | None:
@@ -47,6 +48,22 @@ def activate(execution: Execution | None) -> None:
     """Make an execution current until somebody else does (a handle without a block)."""
     _EXECUTION.set(execution)
     _STEP.set(None)
+
+
+def is_left_alone() -> bool:
+    """Tell whether the work here was given back to its carrier: its steps are plain calls."""
+    return _LEFT_ALONE.get() and _EXECUTION.get() is None
+
+
+@contextmanager
+def leaving_alone() -> Iterator[None]:
+    """Record nothing of the work in this block that is in no item."""
+    before = _LEFT_ALONE.get()
+    _LEFT_ALONE.set(True)
+    try:
+        yield
+    finally:
+        _LEFT_ALONE.set(before)
 
 
 @contextmanager

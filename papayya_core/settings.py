@@ -174,6 +174,11 @@ class Settings:
     prepare: bool = _setting(
         True, SWITCH, "Use prepared statements; set 0 behind a pooler that cannot keep them."
     )
+    import_: tuple[str, ...] | None = _setting(
+        None,
+        NAMES,
+        "Modules that `papayya pump` and `papayya drain` import first: those that install a carrier.",
+    )
 
     def __post_init__(self) -> None:
         if self.lease_seconds < 2 * self.heartbeat_seconds:
@@ -202,13 +207,18 @@ class Settings:
         return cls(**cast("dict[str, Any]", values))
 
 
+def variable(name: str) -> str:
+    """Name the variable of a field; one that Python keeps for itself ends with an underscore."""
+    return PREFIX + name.rstrip("_").upper()
+
+
 def variables() -> Iterator[Variable]:
     """List every setting, in the order of the documentation."""
     for each in fields(Settings):
         default = "the platform's data directory" if each.name == "home" else each.default
         kind: Kind = each.metadata["kind"]
         doc: str = each.metadata["doc"]
-        yield Variable(PREFIX + each.name.upper(), each.name, kind.accepts, default, doc)
+        yield Variable(variable(each.name), each.name, kind.accepts, default, doc)
 
 
 def _parse(row: Variable, given: object) -> object:

@@ -65,7 +65,7 @@ class ItemMethods:
         side_effect: bool = False,
         kind: str = "task",
     ) -> Any:
-        if runtime().settings.mode == "off":
+        if _is_off():
             return fn(*args, **kwargs)
         call = StepCall(
             rules.check_name(label, "a label"),
@@ -120,7 +120,7 @@ class ItemMethods:
     def cost(self, usd: object = 0, tokens: int = 0) -> None:
         """Report what the current step cost; outside any step, the item. US dollars, tokens."""
         execution = self._execution()
-        if execution is None and runtime().settings.mode == "off":
+        if execution is None and _is_off():
             return
         if not isinstance(tokens, int) or isinstance(tokens, bool) or not 0 <= tokens < 2**62:
             msg = f"tokens must be a whole number (int) from 0 to below 2**62, not {tokens!r}"
@@ -214,6 +214,11 @@ def _leave(execution: Execution) -> None:
     """Let an item that is opened by hand turn a signal into an exception, at the outermost step."""
     if execution.on_signal is not None and context.current_step() is None:
         execution.on_signal()
+
+
+def _is_off() -> bool:
+    """Tell whether nothing is to be recorded here: by the settings, or of this piece of work."""
+    return context.is_left_alone() or runtime().settings.mode == "off"
 
 
 def _args_hash(args: tuple[Any, ...], kwargs: dict[str, Any], key: object) -> bytes:

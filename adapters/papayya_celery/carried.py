@@ -32,7 +32,9 @@ class Carried:
 
     def child(self) -> Carried:
         """Return what messages inherit that are sent from inside this one."""
-        return replace(self, parent=self.item or self.parent, item=None, no=0, key=None)
+        return replace(
+            self, parent=self.item or self.parent, item=None, no=0, key=None, handed_back=False
+        )
 
 
 def read(source: Mapping[str, Any] | None) -> Carried | None:

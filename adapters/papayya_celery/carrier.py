@@ -11,6 +11,7 @@ from papayya_celery.capture import CARRIER
 from papayya_celery.carried import HEADER, Carried, write
 from papayya_core import rules
 from papayya_core.contract import Send
+from papayya_core.errors import PapayyaError
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -48,9 +49,16 @@ class CeleryCarrier:
         repair.restore_results(books, encoders)
 
     def hand_back(self, sends: Sequence[Send], delays: Sequence[float]) -> None:
-        """Publish messages that no installation of ours will look at; ``delays`` in seconds."""
+        """Publish messages that no installation of ours will look at; ``delays`` in seconds.
+
+        Raises PapayyaError, before anything is sent, when one of them cannot be.
+        """
         delay_of = {send.item_id: delay for send, delay in zip(sends, delays, strict=True)}
-        for app, batch in _by_app(sends):
+        batches = _by_app(sends)
+        if (readable := sum(len(batch) for _, batch in batches)) < len(sends):
+            msg = f"{len(sends) - readable} items cannot be handed back; the log names them"
+            raise PapayyaError(msg)
+        for app, batch in batches:
             with app.producer_or_acquire() as producer:
                 for send, envelope in batch:
                     headers = envelope["headers"] | {HEADER: write(Carried(handed_back=True))}

@@ -14,6 +14,7 @@ from celery.exceptions import Ignore, Reject
 from papayya_celery import carried, deliveries, links, opening, states
 from papayya_celery.body import run_body, was_ignored
 from papayya_celery.deliveries import Delivery
+from papayya_core import context
 from papayya_core.errors import ItemFailed, OutputUnavailable, PapayyaError, StoreUnavailable
 from papayya_core.owner import is_dead
 from papayya_core.runtime import runtime
@@ -43,8 +44,11 @@ def guarded(
             return run(*args, **kwargs)
         agent = inst.agent_name(task.name, args, kwargs)
         header = carried.read(request.__dict__)
-        if agent is None or runtime().settings.mode == "off" or (header and header.handed_back):
+        if agent is None or runtime().settings.mode == "off":
             return run(*args, **kwargs)
+        if header is not None and header.handed_back:
+            with context.leaving_alone():
+                return run(*args, **kwargs)
         delivery = Delivery(request, header)
         deliveries.put(request, delivery)
         try:

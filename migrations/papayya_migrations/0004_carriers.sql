@@ -214,14 +214,15 @@ CREATE FUNCTION papayya.give_up_live_v1(p_digests bytea[], p_check text, p_reaso
     WHERE d.ended_at IS NULL AND i.input_digest = ANY (p_digests) AND papayya.give_up_v1(i.id, p_check, p_reason)
     $$;
 
--- Give parked items back to their carrier for good: it brings them to workers without us. Here they end as cancelled.
+-- Give parked items back to their carrier for good: it brings them to workers without us. Here they end as cancelled, their
+-- envelopes are given away, what was sent before is stale, and the cohorts they are parts of are the carrier's own again.
 CREATE FUNCTION papayya.hand_back_v1(p_run text, p_carriers text[], p_limit int)
     RETURNS TABLE (item_id bigint, item_key text, run_name text, carrier text, agent_name text, tenant_name text,
                    dispatch_no int, envelope_hash bytea, sends int, parked double precision, item_digest bytea,
                    codec smallint, envelope bytea, delay double precision)
     LANGUAGE sql AS $$
     WITH held AS (
-        SELECT i.id, greatest(extract(epoch FROM i.due_at - papayya.now()), 0) AS delay
+        SELECT i.id, i.envelope_hash AS hash, greatest(extract(epoch FROM i.due_at - papayya.now()), 0) AS delay
         FROM papayya.item i JOIN papayya.run r ON r.id = i.run_id
         WHERE (p_run IS NULL OR r.name = p_run) AND coalesce(i.carrier, r.carrier) = ANY (p_carriers)
           AND i.envelope_hash IS NOT NULL
@@ -229,12 +230,16 @@ CREATE FUNCTION papayya.hand_back_v1(p_run text, p_carriers text[], p_limit int)
         ORDER BY i.id LIMIT p_limit FOR NO KEY UPDATE OF i SKIP LOCKED
     ), back AS (
         UPDATE papayya.item i SET state = 'cancelled', reason = 'handed back to ' || coalesce(i.carrier, 'its carrier'),
-               finished_at = papayya.now(), due_at = NULL, send_at = NULL, paused_by = NULL
-        FROM held WHERE i.id = held.id RETURNING i.*, held.delay
+               finished_at = papayya.now(), due_at = NULL, send_at = NULL, paused_by = NULL, envelope_hash = NULL,
+               dispatch_no = i.dispatch_no + 1
+        FROM held WHERE i.id = held.id RETURNING i.*, held.hash, held.delay
+    ), left_alone AS (
+        UPDATE papayya.cohort c SET fired_at = papayya.now()
+        FROM papayya.cohort_part p JOIN held ON held.id = p.item_id WHERE c.id = p.cohort_id AND c.fired_at IS NULL
     )
-    SELECT s.id, s.key, r.name, coalesce(s.carrier, r.carrier), a.name, t.name, s.dispatch_no, s.envelope_hash, s.sends,
+    SELECT s.id, s.key, r.name, coalesce(s.carrier, r.carrier), a.name, t.name, s.dispatch_no, s.hash, s.sends,
            extract(epoch FROM s.parked + coalesce(papayya.now() - s.parked_at, '0')), s.input_digest, p.codec, p.body, s.delay
     FROM back s JOIN papayya.run r ON r.id = s.run_id JOIN papayya.agent a ON a.id = s.agent_id
     JOIN papayya.tenant t ON t.id = s.tenant_id
-    JOIN papayya.payload p ON p.tenant_id = s.tenant_id AND p.hash = s.envelope_hash
+    JOIN papayya.payload p ON p.tenant_id = s.tenant_id AND p.hash = s.hash
     $$;

@@ -99,17 +99,29 @@ def cancel(
 
 
 @click.command("drain", cls=Command)
-@click.argument("name", metavar="RUN", type=NAME)
+@click.argument("name", metavar="[RUN]", type=NAME, required=False)
 @click.option("--off", is_flag=True, help="Hand out items again.")
+@click.option("--hand-back", is_flag=True, help="Give parked items back to their queue, for good.")
+@click.option("--all", "every", is_flag=True, help="With --hand-back: of all runs.")
 @documents.json_option
 @pass_cli
-def drain(cli: Cli, /, name: str, off: bool, as_json: bool) -> None:
+def drain(cli: Cli, /, name: str, off: bool, hand_back: bool, every: bool, as_json: bool) -> None:
     """Let RUN finish what it has in hand, and start no more items; before a deploy, for instance.
 
     Items that are not running wait. Going on with the run (PAPAYYA_RUN_ID) ends the draining too.
+
+    To leave: --hand-back publishes what is parked as if Papayya had never been there, under the
+    same ids. Workers run it from its beginning; what its steps have paid for is forgotten. It needs
+    the modules with your papayya_celery.install(app) in PAPAYYA_IMPORT.
     """
+    if (name is None) != every or (hand_back and off) or (every and not hand_back):
+        raise click.UsageError("name a RUN; or give --all, with --hand-back and without --off")
     connection = cli.connection
-    reads.find_run(connection, name)
+    if name is not None:
+        reads.find_run(connection, name)
+    if hand_back:
+        _hand_back(cli, name, as_json)
+        return
     changed = acts.drain(connection, name, on=not off)
     running, held = acts.in_hand(connection, name)
     if off:
@@ -120,6 +132,26 @@ def drain(cli: Cli, /, name: str, off: bool, as_json: bool) -> None:
         if not running + held:
             said = f"run {name} {state}, but no item of it is open: there is nothing to hold back"
     _say(connection, name, as_json, said, ["drain", int(changed)])
+
+
+def _hand_back(cli: Cli, name: str | None, as_json: bool) -> None:
+    from papayya_core.cli import leaving
+
+    left = leaving.hand_back(cli, name)
+    said = f"{show.count(left.handed_back, 'parked item')} handed back"
+    then = "Nothing else is open."
+    if left.running + left.held:
+        then = (
+            f"{left.running:,} in hand and {left.held:,} on their way end as usual; what parks"
+            " after all is handed back by the same command."
+        )
+    if as_json:
+        facts = {"act": "hand back", "run": name, "changed": left.handed_back}
+        documents.emit({**facts, "said": said, "next": then})
+        return
+    out = show.console()
+    out.print(said)
+    out.print(then, soft_wrap=True)
 
 
 def one_run(name: str | None, run: str | None) -> str | None:

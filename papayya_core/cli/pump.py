@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from papayya_core.cli import documents, show
+from papayya_core.cli.imports import import_carriers, no_carrier, ready_carriers
 from papayya_core.cli.state import Cli, Command, pass_cli
 from papayya_core.errors import PapayyaError
 from papayya_core.pump import EVERY, Pump, Turn
@@ -38,7 +39,8 @@ def pump(cli: Cli, once: bool, every: float, as_json: bool) -> None:
     """Put items of lost workers back, wake what is due, and send it again.
 
     Workers and scripts run a pump of their own; this one is for a machine that should always
-    have one. Any number may run: one leads. SIGTERM or Ctrl-C ends it after its turn.
+    have one. Any number may run: one leads. SIGTERM or Ctrl-C ends it after its turn. To send
+    Celery tasks again it needs the modules with your papayya_celery.install(app) in PAPAYYA_IMPORT.
     """
     with _pump(cli) as machine:
         if once:
@@ -52,13 +54,16 @@ def pump(cli: Cli, once: bool, every: float, as_json: bool) -> None:
 @contextmanager
 def _pump(cli: Cli) -> Iterator[Pump]:
     from papayya_core.owner import owner
-    from papayya_core.plugins import Plugins
     from papayya_core.store.store import Store
 
-    store = Store(cli.dsn(), cli.settings, owner())
+    dsn = cli.dsn()
+    plugins = import_carriers(cli)
+    if cli.settings.import_ and not ready_carriers(plugins):
+        raise no_carrier(cli)
+    store = Store(dsn, cli.settings, owner())
     store.open_pool()
     try:
-        yield Pump(store, Plugins(cli.settings.plugins), cli.settings, owner())
+        yield Pump(store, plugins, cli.settings, owner())
     finally:
         store.close_pool()
 

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from papayya_core.contract import Send
 from papayya_core.store.reads import Connection, values
 from papayya_core.store.sql import statements
 
 _FILE = "acts.sql"
+
+
+class Returned(NamedTuple):
+    """An item on its way back to its carrier, and the seconds after which it is due."""
+
+    send: Send
+    delay: float
 
 
 def retry(connection: Connection, run: str | None, items: Sequence[int] | None = None) -> int:
@@ -61,6 +70,18 @@ def cancel(
     """Cancel the open items of a run and the run itself, or these items only; return how many."""
     chosen = None if items is None else list(items)
     return len(values(connection, "cancel", _FILE, run=run, reason=reason, items=chosen))
+
+
+def hand_back(
+    connection: Connection, run: str | None, carriers: Sequence[str], limit: int
+) -> list[Returned]:
+    """End parked items of a run, or of all, as handed back, for their carriers to send them.
+
+    Call it in a transaction that lasts until they are sent.
+    """
+    params = {"run": run, "carriers": list(carriers), "limit": limit}
+    found = connection.execute(statements(_FILE)["hand_back"], params).fetchall()
+    return [Returned(Send(*row[:-1]), float(row[-1])) for row in found]
 
 
 def drain(connection: Connection, run: str, *, on: bool) -> bool:

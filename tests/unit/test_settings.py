@@ -29,6 +29,7 @@ GOOD: Mapping[str, tuple[str, object]] = {
     "PAPAYYA_CAPTURE_SECONDS": ("0.2", 0.2),
     "PAPAYYA_POOL_SIZE": (" 3 ", 3),
     "PAPAYYA_PREPARE": ("off", False),
+    "PAPAYYA_IMPORT": ("shop.tasks, shop.mail", ("shop.tasks", "shop.mail")),
 }
 BAD: Mapping[str, str] = {
     "PAPAYYA_DATABASE_URL": "postgresql+psycopg://me:secret@db/books",
@@ -68,7 +69,8 @@ def test_variable(name: str) -> None:
     """A variable sets its field, in the field's type."""
     text, value = GOOD[name]
     settings = Settings.load({name: text})
-    found = getattr(settings, name.removeprefix("PAPAYYA_").lower())
+    [field] = [row.field for row in variables() if row.env == name]
+    found = getattr(settings, field)
     assert found == value
     assert type(found) is type(value)
 

@@ -14,7 +14,7 @@ from papayya_core.cli.checks import Check
 from papayya_core.cli.group import describe
 from papayya_core.cli.state import Cli
 from papayya_core.errors import SettingsError
-from papayya_core.settings import Settings, variables
+from papayya_core.settings import Settings, variable, variables
 
 OLDEST = (3, 11)
 
@@ -54,7 +54,7 @@ def source(cli: Cli, name: str) -> str:
     """Say where a setting comes from: an option, a variable, or its default."""
     if getattr(cli, name, None):
         return f"--{name.replace('_', '-')}"
-    env = f"PAPAYYA_{name.upper()}"
+    env = variable(name)
     return env if os.environ.get(env) else "default"
 
 

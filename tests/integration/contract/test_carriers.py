@@ -299,6 +299,7 @@ def test_hand_back(db: Contract, papayya_clock: Clock) -> None:
     assert bytes(found[waiting][12]) == b"<waiting>"
     assert [db.state(one) for one in ids] == ["cancelled"] * 3 + ["queued", "running"]
     assert db.fact(paused, "reason, send_at") == ("handed back to test", None)
+    assert db.fact(paused, "envelope_hash, dispatch_no") == (None, 1)  # older copies are stale
     assert back(carriers=["test"]) == []
     assert db.sends() == []
     assert db.unexplained() == []
