@@ -75,9 +75,10 @@ def restore_results(books: Books, encoders: codec.Encoders | None) -> int:
     count = 0
     for inst in apps.every():
         backend: Any = inst.app.backend
-        if isinstance(backend, KeyValueStoreBackend) and not backend.get(_SENTINEL):
-            count += _restore(inst.app, books, encoders)
-            backend.set(_SENTINEL, secrets.token_hex(4))
+        if isinstance(backend, KeyValueStoreBackend):
+            if not backend.get(_SENTINEL):
+                count += _restore(inst.app, books, encoders)
+            backend.set(_SENTINEL, secrets.token_hex(4))  # each time: it expires as results do
     return count
 
 
