@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from celery.exceptions import Ignore, Reject, Retry, TaskPredicate
 
 from papayya_celery import deliveries, states
-from papayya_core import context, sync
+from papayya_core import context, rules, sync
 from papayya_core.contract import Captured, Finding, Run
 from papayya_core.errors import ItemTimedOut, ItemTookTooLong
 from papayya_core.runtime import runtime
@@ -29,16 +29,16 @@ def run_body(
     """Run the user's code in its item and end the dispatch."""
     execution = _execution(task, delivery, received)
     engine = runtime().engine()
-    with deliveries.executing(delivery, execution):
-        try:
-            with context.executing(execution):
-                output = sync.call(call, (), {})
-        except TaskPredicate as wish:
-            ended = _end_by_celery(delivery, execution, wish)
-        except BaseException as error:  # noqa: BLE001 - each kind has its own ending
-            ended = engine.end_raised(execution, error)
-        else:
-            ended = engine.end_returned(execution, output)
+    delivery.execution = execution
+    try:
+        with context.executing(execution):
+            output = sync.call(call, (), {})
+    except TaskPredicate as wish:
+        ended = _end_by_celery(delivery, execution, wish)
+    except BaseException as error:  # noqa: BLE001 - each kind has its own ending
+        ended = engine.end_raised(execution, error)
+    else:
+        ended = engine.end_returned(execution, output)
     if execution.tell is not None and ended.state in ("completed", "failed"):
         delivery.untold = execution.item_id
     return _conclude(task, delivery, ended)
@@ -62,9 +62,10 @@ def _end_by_celery(delivery: Delivery, execution: Execution, wish: TaskPredicate
     engine = runtime().engine()
     if delivery.handed:
         raise wish
-    if isinstance(wish, Retry) and delivery.request.is_eager and execution.has_output():
-        return engine.end_returned(execution, None)
-    if isinstance(wish, Reject) and getattr(wish, "requeue", False):
+    if isinstance(wish, Retry) and delivery.request.is_eager and not deliveries.throws():
+        why = f"retry {delivery.request.retries + 1}: {rules.describe_error(wish.exc or wish)}"
+        engine.release(execution, "queued", why)  # apply() brings it again at once
+    elif isinstance(wish, Reject) and getattr(wish, "requeue", False):
         engine.release(execution, "queued", "rejected: it goes back to its queue")
     elif isinstance(wish, Ignore):
         execution.findings.append(_ignored(delivery))

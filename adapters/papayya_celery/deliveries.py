@@ -16,14 +16,14 @@ from papayya_celery.carried import Carried
 from papayya_core import context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from papayya_core.execution import Execution
 
 _SLOT = "_papayya"
-_EXECUTING: ContextVar[Delivery | None] = ContextVar("papayya_celery_delivery", default=None)
 _FIRING: ContextVar[str | None] = ContextVar("papayya_celery_cohort", default=None)
 _INHERITED: ContextVar[Carried | None] = ContextVar("papayya_celery_inherited", default=None)
+_THROWS: ContextVar[bool] = ContextVar("papayya_celery_throws", default=False)
 
 
 @dataclass(slots=True)
@@ -53,23 +53,6 @@ def current() -> Delivery | None:
     """Return the delivery that this thread's worker is at."""
     task = get_current_worker_task()
     return of(task.request) if task is not None else None
-
-
-@contextmanager
-def executing(delivery: Delivery, execution: Execution) -> Iterator[None]:
-    """Be at the body of a delivery."""
-    delivery.execution = execution
-    token = _EXECUTING.set(delivery)
-    try:
-        yield
-    finally:
-        _EXECUTING.reset(token)
-
-
-def of_execution(execution: Execution) -> Delivery | None:
-    """Return the delivery whose body is running here, if it is that of this execution."""
-    found = _EXECUTING.get()
-    return found if found is not None and found.execution is execution else None
 
 
 def inherited() -> Carried | None:
@@ -111,3 +94,21 @@ def firing(cohort: str) -> Iterator[None]:
 def fired() -> str | None:
     """Return the cohort that is being completed here."""
     return _FIRING.get()
+
+
+def throwing(trace: Callable[..., Any], *, throws: bool) -> Callable[..., Any]:
+    """Wrap the tracer of apply(): know whether what the body raises goes to the caller at once."""
+
+    def traced(*args: Any, **kwargs: Any) -> Any:
+        token = _THROWS.set(throws)
+        try:
+            return trace(*args, **kwargs)
+        finally:
+            _THROWS.reset(token)
+
+    return traced
+
+
+def throws() -> bool:
+    """Tell whether an eager task raises to its caller; Celery then does not try it again."""
+    return _THROWS.get()

@@ -68,10 +68,6 @@ def _deliver(
     call: Callable[[], Any],
 ) -> Any:
     request = delivery.request
-    if (outer := opening.eager_again(request)) is not None:
-        output = call()
-        outer.complete(output)
-        return output
     if not request.is_eager:
         links.name_links(request)
     received = _open(inst, task, agent, delivery)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from papayya_celery import capture, carried, deliveries, envelopes, identity
 from papayya_celery.carried import Carried
 from papayya_celery.naming import Message
-from papayya_core import context
 from papayya_core.contract import AgentRef, Opened, Whose
 from papayya_core.runtime import runtime
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from papayya_celery.apps import Installation
     from papayya_celery.deliveries import Delivery
     from papayya_core.contract import Agent
-    from papayya_core.execution import Execution
 
 logger = logging.getLogger("papayya.celery")
 _PICKLE = frozenset({"pickle", "application/x-python-serialize"})
@@ -32,15 +30,6 @@ class Received(NamedTuple):
     agent: Agent
     opened: Opened
     whose: Whose
-
-
-def eager_again(request: Any) -> Execution | None:
-    """Return the execution that an eager retry belongs to: it runs inside the first try."""
-    execution = context.current()
-    if not request.is_eager or execution is None:
-        return None
-    outer = deliveries.of_execution(execution)
-    return execution if outer is not None and outer.request.id == request.id else None
 
 
 def open_item(

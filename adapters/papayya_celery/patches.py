@@ -62,7 +62,10 @@ def _wrap_tracer() -> None:
         inst = apps.of(app)
         if inst is not None:
             guard(inst, task)
-        return original(name, task, *args, **kwargs)
+        trace = original(name, task, *args, **kwargs)
+        if inst is not None and kwargs.get("eager"):
+            return deliveries.throwing(trace, throws=bool(kwargs.get("propagate")))
+        return trace
 
     celery.app.trace.build_tracer = build_tracer
     consumer = sys.modules.get("celery.worker.consumer.consumer")
