@@ -37,8 +37,8 @@ def fire_stuck_chords(books: Books, quiet: float, encoders: codec.Encoders | Non
     stuck = books.fetch("stuck_cohorts", {"carriers": [CARRIER], "quiet": quiet, "limit": _BATCH})
     for cohort, name, _ in stuck:
         parts = [
-            _Part((row[0], *row[2:]), encoders)
-            for row in books.fetch("cohort_parts", {"cohort": cohort})
+            _Part(row, encoders, run=run, tenant=tenant)
+            for *row, run, tenant in books.fetch("cohort_parts", {"cohort": cohort})
         ]
         try:
             _fire(name, parts)
@@ -56,14 +56,14 @@ def _fire(group_id: str, parts: list[_Part]) -> None:
         backend.client.delete(*keys)
         backend.set_chord_size(group_id, len(parts))
         for part in parts:
-            with deliveries.inheriting(Carried(parent=part.item_id)):
+            with deliveries.inheriting(part.carried):
                 part.tell(backend)
         return
     for part in parts:
         part.tell(backend, alone=True)
     callback = app.signature(parts[0].request.chord)
     results = [app.AsyncResult(part.task_id) for part in parts]
-    with deliveries.inheriting(Carried(parent=parts[-1].item_id)):
+    with deliveries.inheriting(parts[-1].carried):
         backend.fallback_chord_unlock(app.GroupResult(group_id, results), callback)
 
 
@@ -100,7 +100,13 @@ def _restore(app: Celery, books: Books, encoders: codec.Encoders | None) -> int:
 class _Part:
     """An ended item, as a result backend is told of it."""
 
-    def __init__(self, row: Sequence[Any], encoders: codec.Encoders | None) -> None:
+    def __init__(
+        self,
+        row: Sequence[Any],
+        encoders: codec.Encoders | None,
+        run: str | None = None,
+        tenant: str | None = None,
+    ) -> None:
         self.item_id: int = row[0]
         _, self._state, self._reason, envelope_codec, envelope, number, output = row
         self._output = (number, output)
@@ -108,6 +114,7 @@ class _Part:
         self.envelope = envelopes.unpack(envelope_codec, envelope)
         self.request = _request(self.envelope)
         self.task_id: str = self.envelope["headers"]["id"]
+        self.carried = Carried(run, tenant, self.item_id)
 
     def belongs_to(self, app: Celery) -> bool:
         """Tell whether this app sent it, and keeps its result."""

@@ -185,9 +185,11 @@ SELECT papayya.cohort_fired_v1(%(names)s::text[]);
 SELECT cohort_id, cohort_name, carrier FROM papayya.stuck_cohorts_v1(%(carriers)s::text[], %(quiet)s::float8, %(limit)s::int);
 
 -- name: cohort_parts
--- The items of a cohort: place, state, envelope and output.
-SELECT p.item_id, p.place, i.state, i.reason, e.codec AS envelope_codec, e.body AS envelope, o.codec, o.body
+-- The items of a cohort: state, envelope and output, and whose they are.
+SELECT p.item_id, i.state, i.reason, e.codec AS envelope_codec, e.body AS envelope, o.codec, o.body, r.name AS run,
+       t.name AS tenant
 FROM papayya.cohort_part p JOIN papayya.item i ON i.id = p.item_id
+JOIN papayya.run r ON r.id = i.run_id JOIN papayya.tenant t ON t.id = i.tenant_id
 LEFT JOIN papayya.payload e ON e.tenant_id = i.tenant_id AND e.hash = i.envelope_hash
 LEFT JOIN papayya.payload o ON o.tenant_id = i.tenant_id AND o.hash = i.output_hash
 WHERE p.cohort_id = %(cohort)s ORDER BY p.place, p.item_id;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 from celery import chain, chord, group
 
 import papayya
+from papayya_celery.repair import fire_stuck_chords
 from papayya_core.audit import audit
+from papayya_core.runtime import runtime
 from papayya_core.testing.databases import Databases
 from tests.integration.celery.scene import Scene, Servers, scene
 from tests.support.redis_server import RedisServer
@@ -117,6 +120,22 @@ def test_implicit_run(family: Scene, way: str) -> None:
     rows = ended(family, run_id, len(expected))
     assert [row[:2] for row in rows] == expected
     assert is_sealed_and_explained(family, run_id)
+
+
+def test_flushed_chord(family: Scene, redis_server: RedisServer) -> None:
+    """The callback of a chord that Redis has forgotten belongs to the run and tenant of its parts."""
+    with papayya.run("named", tenant="acme", run_id="flushed"):
+        family.pause(run="flushed")
+        chord([family.tasks.inc.s(1), family.tasks.inc.s(2)], family.tasks.total.s()).apply_async()
+    paused = "SELECT id FROM papayya.item_now WHERE run = 'flushed' AND state = 'paused'"
+    family.until(lambda: len(family.rows(paused)) == 2, "both parts are parked")
+    redis_server.flushall()
+    family.resume(run="flushed")
+    ended(family, "flushed", 2)
+    stuck = partial(fire_stuck_chords, runtime().engine().store, 0.0, None)
+    family.until(stuck, "the chord is completed")
+    rows = ended(family, "flushed", 3)
+    assert [row[:3] for row in rows][2] == ("total", "inc", "acme")
 
 
 def test_errback(family: Scene) -> None:

@@ -328,9 +328,9 @@ def test_stuck_cohorts(db: Contract, papayya_clock: Clock) -> None:
     assert later() == ["chord"]
     [(cohort,)] = db.rows("SELECT id FROM papayya.cohort")
     found = db.many("cohort_parts", cohort=cohort)
-    assert [(row[0], row[1], row[2], bytes(row[5])) for row in found] == [
-        (a, 0, "completed", b"<a>"),
-        (b, 1, "completed", b"<b>"),
+    assert [(row[0], row[1], bytes(row[4]), *row[7:]) for row in found] == [
+        (a, "completed", b"<a>", "r", "acme"),
+        (b, "completed", b"<b>", "r", "acme"),
     ]
     db.publish({"k": "callback", "cf": "chord"})
     assert later() == []
