@@ -66,7 +66,7 @@ def pack(app: str | None, data: str | bytes, options: Mapping[str, Any]) -> Body
         "properties": {
             name: value
             for name, value in options.items()
-            if name not in _OURS and value is not None
+            if name not in _OURS and (value is not None or name == "priority")  # else it is 0
         },
     }
     return rows.pack(json.dumps(envelope))

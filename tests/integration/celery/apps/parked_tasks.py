@@ -6,6 +6,7 @@ is as it was before it heard of us.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -15,6 +16,7 @@ from typing import Any, ClassVar
 
 import psycopg
 from celery import Celery
+from kombu import Exchange, Queue
 
 import papayya
 from papayya_core import context
@@ -28,6 +30,11 @@ app.conf.update(worker_prefetch_multiplier=1, result_extended=True, result_chord
 app.conf.update(broker_transport_options={"confirm_publish": True})
 app.conf.update(task_serializer=os.environ.get("SERIALIZER", "json"))
 app.conf.update(accept_content=["json", "pickle"], worker_send_task_events=True)
+app.conf.task_queues = [
+    Queue("celery"),
+    Queue("other"),
+    Queue("topical", Exchange("subjects", type="topic"), routing_key="a.#"),
+]
 if LINE:
     import papayya_celery
 
@@ -173,6 +180,30 @@ def single(left: str) -> str:
     """Be an element of map."""
     name, _, plan = left.partition(":")
     return str(pair.run(name, plan or "go"))
+
+
+@app.task(bind=True)
+def look(self: Any, *args: Any, name: str) -> str:
+    """Note all that a body can see of its request, but what differs from one delivery to another."""
+    step("pay", pay, name)
+    request = {key: value for key, value in vars(self.request).items() if key not in UNEQUAL}
+    request["delivery_info"] = {**request["delivery_info"], "redelivered": None}
+    request["headers"] = {k: v for k, v in (request["headers"] or {}).items() if k != "papayya"}
+    properties = sorted({*self.request.properties} - {"expiration"})  # see test_expiry
+    seen = {"request": request, "args": args, "properties": properties}
+    note(f"looks-{name}", json.dumps(seen, default=repr).replace(self.request.id, "its-id"))
+    return name
+
+
+UNEQUAL = {
+    "papayya",
+    "_papayya",
+    "hostname",
+    "properties",
+    "expires",
+    "_children",
+    "called_directly",
+}
 
 
 def flat(parts: Any) -> list[Any]:
