@@ -376,8 +376,7 @@ def test_published_again(db: Contract) -> None:
     """An ended item's message can be published once more on purpose; one on its way cannot."""
     first, *_ = db.publish_one("a", again=True)
     assert db.publish_one("a", again=True)[0] == first
-    opened = db.open(first)
-    db.close(first, opened.fence)
+    db.close(first, db.fence(first))
     assert db.publish_one("a")[0] == first
     second, ordinal, state, fresh = db.publish_one("a", again=True)
     assert (second != first, ordinal, state, fresh) == (True, 2, "queued", True)
