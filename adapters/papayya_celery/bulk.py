@@ -77,6 +77,7 @@ class _Bulk:
         self._run = joined or f"{task.name[:80]}-{uuid.uuid4()}"
         self._seen: Counter[str] = Counter()
         self._rows = 0
+        self._off = runtime().settings.mode == "off"
 
     def publish(self, rows: list[Any]) -> list[AsyncResult[Any]]:
         """Capture a batch in one statement, then publish what is new of it."""
@@ -100,6 +101,8 @@ class _Bulk:
 
     def _apply_one(self, row: Any) -> AsyncResult[Any]:
         args, kwargs = _arguments(row)
+        if self._off:
+            return self._task.apply_async(args, kwargs, **self._options)
         message = Message(self._task.name, "", args, kwargs, self._task.run)
         tenant = choose(self._tenant, message, "tenant")
         key = choose(self._item, message, "item")
@@ -134,7 +137,7 @@ class _Bulk:
 
     def seal(self) -> None:
         """A run of these rows alone has no other input."""
-        if not self._explicit:
+        if not self._explicit and not self._off:
             runtime().engine().store.fetch("seal_run_named", {"name": self._run})
 
 

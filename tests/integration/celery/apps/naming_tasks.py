@@ -7,6 +7,7 @@ from typing import Any
 
 from celery import Celery, Task
 
+import papayya
 import papayya_celery
 
 app = Celery("naming", broker=os.environ["BROKER_URL"], backend=os.environ["RESULT_URL"])
@@ -69,3 +70,10 @@ def boom() -> None:
 @app.task
 def on_error(request: Any, error: Any, traceback: Any) -> None:
     """Learn that a task failed."""
+
+
+@app.task
+def spend(doc: str) -> str:
+    """Cost a cent."""
+    papayya.run.cost(usd="0.01")
+    return doc
