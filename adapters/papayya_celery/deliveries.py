@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from papayya_core.execution import Execution
 
 _SLOT = "_papayya"
+UNLOCK = "celery.chord_unlock"  # asks whether a chord is ready, where its backend cannot tell
 _FIRING: ContextVar[str | None] = ContextVar("papayya_celery_cohort", default=None)
 _INHERITED: ContextVar[Carried | None] = ContextVar("papayya_celery_inherited", default=None)
 _THROWS: ContextVar[bool] = ContextVar("papayya_celery_throws", default=False)
@@ -92,8 +93,16 @@ def firing(cohort: str) -> Iterator[None]:
 
 
 def fired() -> str | None:
-    """Return the cohort that is being completed here."""
+    """Return the cohort that is being completed here: by its last part, or by Celery's poller."""
+    task = get_current_worker_task()
+    if task is not None and task.name == UNLOCK and task.request.args:
+        return str(task.request.args[0])
     return _FIRING.get()
+
+
+def is_on_behalf() -> bool:
+    """Tell whether what is published here may have been published before, by the one it is for."""
+    return _INHERITED.get() is not None
 
 
 def throwing(trace: Callable[..., Any], *, throws: bool) -> Callable[..., Any]:

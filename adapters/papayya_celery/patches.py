@@ -41,7 +41,7 @@ def apply() -> None:
     _wrap_tracer()
     _wrap_strategy()
     AMQP._create_task_sender = _wrap_sender(AMQP._create_task_sender)  # type: ignore[attr-defined]  # noqa: SLF001
-    for cls in (base.Backend, base.KeyValueStoreBackend, *_redis()):
+    for cls in (base.Backend, base.BaseKeyValueStoreBackend, *_redis()):
         _wrap_backend(cls)
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from papayya_celery import capture, carried, deliveries, envelopes, identity
+from papayya_celery import capture, carried, cohorts, deliveries, envelopes, identity
 from papayya_celery.carried import HEADER, Carried
 from papayya_celery.naming import Message
-from papayya_core import rules
+from papayya_core import context, rules
 from papayya_core.runtime import runtime
 
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ class _Producer:
         args, kwargs, embed = body
         agent = self._inst.agent_name(headers["task"], args, kwargs)
         if agent is None or (given is not None and given.handed_back):
-            _pass_on(headers, given, inherited)
+            if given is None:
+                _pass_on(headers, args, inherited)
             return Outgoing(body, options)
         data, options = envelopes.serialize(body, options)
         delivery = deliveries.current()
@@ -141,7 +142,9 @@ class _Producer:
         )
         envelope = capture.envelope_of(self._inst.app, data, options)
         one = capture.submission(named, headers, args, kwargs, embed, envelope, deliveries.fired())
-        if not _is_told_again(delivery):  # else what follows may have been sent already
+        if not (
+            _is_told_again(delivery) or deliveries.is_on_behalf()
+        ):  # else it may be sent already
             one = replace(one, again=_COLLECTED.get() is None)
         return Outgoing(data, options, agent, named, one)
 
@@ -175,10 +178,21 @@ class _Producer:
         return Carried(facts.run, facts.tenant, facts.parent, facts.item, number)
 
 
-def _pass_on(headers: dict[str, Any], given: Carried | None, inherited: Carried | None) -> None:
-    """Let a message that is no item carry its context to those that are."""
-    if inherited is not None and given is None:
-        headers[HEADER] = carried.write(inherited)
+def _pass_on(headers: dict[str, Any], args: Any, inherited: Carried | None) -> None:
+    """Let a message that is no item carry its context to those that are.
+
+    It may be what a chord was waited for; and who waits for a chord goes on with that chord's run.
+    """
+    block, waits = context.block_run(), headers["task"] == deliveries.UNLOCK
+    if (cohort := deliveries.fired()) is not None and not waits:
+        cohorts.note_fired(cohort)
+    if inherited is None and block is not None:
+        inherited = Carried(block.name, block.tenant)
+    facts = inherited or Carried()
+    if waits and facts.run is None and args:
+        facts = replace(facts, run=str(args[0]))
+    if facts != Carried():
+        headers[HEADER] = carried.write(facts)
 
 
 def _own_words(given: Carried | None) -> Carried | None:

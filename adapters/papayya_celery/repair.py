@@ -6,14 +6,14 @@ import logging
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from celery import states
 from celery.app.task import Context
 from celery.backends.base import KeyValueStoreBackend
+from kombu.exceptions import EncodeError, SerializationError
 
 from papayya_celery import apps, deliveries, envelopes
 from papayya_celery.capture import CARRIER
 from papayya_celery.carried import Carried
-from papayya_core import codec
+from papayya_core import codec, rules
 from papayya_core.errors import ItemFailed
 from papayya_core.store import rows
 
@@ -36,11 +36,9 @@ def fire_stuck_chords(books: Books, quiet: float, encoders: codec.Encoders | Non
     """Complete the chords whose header has ended, yet whose callback never started."""
     stuck = books.fetch("stuck_cohorts", {"carriers": [CARRIER], "quiet": quiet, "limit": _BATCH})
     for cohort, name, _ in stuck:
-        parts = [
-            _Part(row, encoders, run=run, tenant=tenant)
-            for *row, run, tenant in books.fetch("cohort_parts", {"cohort": cohort})
-        ]
+        found = books.fetch("cohort_parts", {"cohort": cohort})
         try:
+            parts = [_Part(row, encoders, run=run, tenant=whose) for *row, run, whose in found]
             _fire(name, parts)
         except Exception:
             logger.exception("chord %s could not be completed; again later", name)
@@ -76,9 +74,10 @@ def restore_results(books: Books, encoders: codec.Encoders | None) -> int:
     for inst in apps.every():
         backend: Any = inst.app.backend
         if isinstance(backend, KeyValueStoreBackend):
-            if not backend.get(_SENTINEL):
+            sentinel: Any = backend.key_t(_SENTINEL)  # text or bytes
+            if not backend.get(sentinel):
                 count += _restore(inst.app, books, encoders)
-            backend.set(_SENTINEL, secrets.token_hex(4))  # each time: it expires as results do
+            backend.set(sentinel, secrets.token_hex(4))  # each time: it expires as results do
     return count
 
 
@@ -88,13 +87,23 @@ def _restore(app: Celery, books: Books, encoders: codec.Encoders | None) -> int:
         params = {"after": after, "carrier": CARRIER, "seconds": _LATELY, "limit": _PAGE}
         page = books.fetch("ended_since", params)
         for row in page:
-            part = _Part(row, encoders)
-            if part.belongs_to(app) and not app.AsyncResult(part.task_id).ready():
-                part.tell(app.backend, alone=True)
-                count += 1
+            count += _restore_one(app, row, encoders)
         if len(page) < _PAGE:
             return count
         after = page[-1][0]
+
+
+def _restore_one(app: Celery, row: Sequence[Any], encoders: codec.Encoders | None) -> bool:
+    try:
+        part = _Part(row, encoders)
+        is_gone = part.belongs_to(app) and not app.AsyncResult(part.task_id).ready()
+        if is_gone:
+            part.tell(app.backend, alone=True)
+    except (ValueError, TypeError, LookupError, SerializationError, EncodeError) as error:
+        what = "the result of item %d cannot be restored: %s"
+        logger.warning(what, row[0], rules.describe_error(error))
+        return False
+    return is_gone
 
 
 class _Part:
@@ -126,7 +135,7 @@ class _Part:
         if self._state == "completed":
             backend.mark_as_done(self.task_id, self._value(), request=request)
         elif self._state == "cancelled":
-            backend.store_result(self.task_id, None, states.REVOKED, request=request)
+            backend.mark_as_revoked(self.task_id, self._reason or "cancelled", request=request)
         else:
             error = ItemFailed(self._reason or "it failed")
             backend.mark_as_failure(self.task_id, error, request=request, call_errbacks=False)

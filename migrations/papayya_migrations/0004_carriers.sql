@@ -150,7 +150,8 @@ CREATE FUNCTION papayya.cohort_fired_v1(p_names text[]) RETURNS void
     $$;
 
 -- Cohorts whose parts all ended a while ago, and their carrier was told each, yet nothing followed: their carrier has forgotten the count. Each is handed
--- out once per p_quiet seconds.
+-- out once per p_quiet seconds. A part that ended without an end for its carrier holds its cohort open, as it does there: it was replaced by another
+-- task, which is not there yet, or ignored.
 CREATE FUNCTION papayya.stuck_cohorts_v1(p_carriers text[], p_quiet double precision, p_limit int)
     RETURNS TABLE (cohort_id bigint, cohort_name text, carrier text)
     LANGUAGE sql AS $$
@@ -161,7 +162,9 @@ CREATE FUNCTION papayya.stuck_cohorts_v1(p_carriers text[], p_quiet double preci
           AND coalesce(q.checked_at, q.created_at) < papayya.now() - make_interval(secs => p_quiet)
           AND q.size = (SELECT count(*) FROM papayya.cohort_part p JOIN papayya.item i ON i.id = p.item_id
                         WHERE p.cohort_id = q.id AND i.send_at IS NULL
-                          AND i.finished_at < papayya.now() - make_interval(secs => p_quiet))
+                          AND i.finished_at < papayya.now() - make_interval(secs => p_quiet)
+                          AND NOT EXISTS (SELECT FROM papayya.finding f WHERE f.item_id = i.id AND f.retired_at IS NULL
+                                          AND f.check_name IN ('replaced', 'ignored')))
         ORDER BY q.id LIMIT p_limit FOR UPDATE SKIP LOCKED)
     RETURNING c.id, c.name, c.carrier
     $$;
