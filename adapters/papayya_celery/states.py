@@ -44,6 +44,9 @@ def show_revoked(task: Task[..., Any], request: Any, reason: str) -> None:
     if request.is_eager:
         return
     stores = not _ignores_result(task, request)
+    if stores and task.AsyncResult(request.id).state in (PAUSED, WAITING):
+        # to monitors a state of ours ranks above REVOKED; only after RETRY comes whatever is next
+        task.send_event("task-retried", exception=reason)
     task.backend.mark_as_revoked(request.id, reason, request=request, store_result=stores)
     task.send_event("task-revoked", terminated=False, signum=None, expired=False)
 

@@ -90,6 +90,8 @@ def happen(task: Any, name: str, plan: str) -> None:
         raise task.retry(countdown=0)
     elif plan == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    elif plan == "error":
+        raise RuntimeError("it fails once")
     elif plan == "gate":
         wait_for(FOLDER / f"go-{name}")
 
