@@ -12,11 +12,13 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
 
 import papayya
+import papayya_celery
 from papayya_core import hookspecs, settings
 from papayya_core.cli import main as cli
 
@@ -95,11 +97,11 @@ def _help(root: click.Context, name: str, command: click.Command) -> str:
     return fenced("text", command.get_help(context))
 
 
-def public_names() -> str:
-    """Describe every name of `papayya`, without its errors."""
+def public_names(package: ModuleType) -> str:
+    """Describe every name of a package, without its errors."""
     parts = []
-    for name in sorted(papayya.__all__, key=lambda name: (name[0].isupper(), name)):
-        thing = getattr(papayya, name)
+    for name in sorted(package.__all__, key=lambda name: (name[0].isupper(), name)):
+        thing = getattr(package, name)
         if not (isinstance(thing, type) and issubclass(thing, BaseException)):
             parts.append(f"### {name}\n\n{_described(name, thing)}")
     return "\n\n".join(parts)
@@ -201,7 +203,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "settings": settings_table,
     "hooks": hooks,
     "commands": commands,
-    "names": public_names,
+    "names": lambda: public_names(papayya),
+    "celery": lambda: public_names(papayya_celery),
 }
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import papayya
+import papayya_celery
 import papayya_core
 from papayya_core import settings
 from papayya_core.cli.main import COMMANDS
@@ -68,8 +69,9 @@ def test_commands() -> None:
 
 
 def test_public_names() -> None:
-    """Every public name of `papayya` has a heading."""
-    assert set(papayya.__all__) <= heads("api.md") | heads("errors.md")
+    """Every public name of `papayya` and `papayya_celery` has a heading."""
+    names = {*papayya.__all__, *papayya_celery.__all__}
+    assert names <= heads("api.md") | heads("errors.md")
 
 
 def test_errors() -> None:
