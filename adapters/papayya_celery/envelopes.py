@@ -109,6 +109,7 @@ def of_request(request: Any, queue: str | None) -> tuple[Any, dict[str, Any]]:
         "correlation_id": facts.get("correlation_id"),
         "reply_to": facts.get("reply_to"),
         "priority": info.get("priority"),
+        "compression": facts.get("compression"),  # kombu writes that header for what it compresses
     }
     return (facts.get("args") or (), facts.get("kwargs") or {}, embed), options
 
@@ -116,7 +117,7 @@ def of_request(request: Any, queue: str | None) -> tuple[Any, dict[str, Any]]:
 _BODY = frozenset(
     {"properties", "reply_to", "correlation_id", "hostname", "delivery_info", "args", "kwargs"}
     | {"is_eager", "callbacks", "errbacks", "chain", "chord", "called_directly", "time_limit"}
-    | {"soft_time_limit", "headers", HEADER}
+    | {"soft_time_limit", "headers", "compression", HEADER}
 )
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from celery import chain
+from celery import Celery, chain
 
 import papayya
 from papayya_core.testing.databases import Databases
@@ -46,7 +46,7 @@ CASES: dict[str, Signed] = {
     "no result": _signed(ignore_result=True),
     "expires": _signed(expires=3600),
     "countdown": _signed(eta=datetime(2020, 1, 1, tzinfo=UTC)),
-    "properties": _signed(delivery_mode=1, app_id="shop"),
+    "properties": _signed(delivery_mode=1, app_id="shop"),  # not for strangers: app_id is lost
     "linked": _linked,
     "stamped": _stamped,
     "first of a chain": lambda tasks, name: chain(tasks.look.s(name=name), tasks.heard.s(name="c")),
@@ -86,13 +86,16 @@ def stage(
         yield made
 
 
-def looks(stage: Scene, name: str, count: int) -> list[Any]:
+def looks(stage: Scene, name: str, count: int, whose: str | None = None) -> list[Any]:
     """Wait for what a task has seen so many times."""
     file = f"looks-{name}"
     lines = stage.until(
         lambda: lines if len(lines := stage.lines(file)) == count else None, f"{name} has looked"
     )
-    return [_blurred(json.loads(line.replace(stage.app.thread_oid, "the app"))) for line in lines]
+    return [
+        _blurred(json.loads(line.replace(whose or stage.app.thread_oid, "the app")))
+        for line in lines
+    ]
 
 
 def _blurred(look: Any) -> Any:
@@ -138,3 +141,25 @@ def test_expiry(stage: Scene) -> None:
     expiries = [datetime.fromisoformat(one.headers["expires"]) for one in (first, second)]
     assert expiries[0] - before < timedelta(minutes=11)
     assert timedelta(minutes=60) <= expiries[1] - expiries[0] < timedelta(minutes=61)
+
+
+STRANGERS = [name for name in CASES if name not in ("properties", "stamped", "first of a chain")]
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_request_of_strangers(stage: Scene, bare: dict[str, Any], name: str) -> None:
+    """A message whose publisher knew nothing of us is rebuilt by the worker that parks it."""
+    count = len(stage.lines(f"looks-{name}"))
+    signature = CASES[name](stage.tasks, name)
+    options = {"priority": None, "ignore_result": False, **signature.options}  # as apply_async does
+    stage.pause(tenant="unattributed")
+    try:
+        with Celery(broker=stage.servers.broker, backend=stage.servers.results) as app:
+            app.conf.task_queues = stage.app.conf.task_queues
+            result = app.send_task(signature.task, signature.args, signature.kwargs, **options)
+            whose = app.thread_oid
+        stage.until(lambda: stage.state(result.id) == "paused", "it is parked")
+    finally:
+        stage.resume(tenant="unattributed")
+    look = looks(stage, name, count + 1, whose)[-1]
+    assert look == bare[name]
