@@ -207,6 +207,7 @@ def _is_ours(task: asyncio.Task[Any]) -> bool:
 
 _runtime: Runtime | None = None
 _lock = threading.Lock()
+_inherited: list[Runtime] = []  # of the parent: not collected here, its pool may be locked for ever
 
 
 def runtime() -> Runtime:
@@ -217,6 +218,7 @@ def runtime() -> Runtime:
             if _runtime is None:
                 _runtime = Runtime()
             elif _runtime.pid != os.getpid():  # a forked child goes on with what was configured
+                _inherited.append(_runtime)
                 _runtime = Runtime(_runtime.settings, _runtime.given)
     return _runtime
 

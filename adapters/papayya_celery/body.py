@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from celery.exceptions import Ignore, Reject, Retry, TaskPredicate
 
 from papayya_celery import deliveries, states
+from papayya_celery.patience import surely
 from papayya_core import context, rules, sync
 from papayya_core.contract import Captured, Finding, Run
-from papayya_core.errors import ItemTimedOut, ItemTookTooLong
+from papayya_core.errors import ItemTimedOut, ItemTookTooLong, Signal, StoreUnavailable
 from papayya_core.runtime import runtime
 
 if TYPE_CHECKING:
@@ -35,10 +36,16 @@ def run_body(
             output = sync.call(call, (), {})
     except TaskPredicate as wish:
         ended = _end_by_celery(delivery, execution, wish)
-    except BaseException as error:  # noqa: BLE001 - each kind has its own ending
+    except StoreUnavailable:  # not the task's failure: it goes back to its queue
+        surely(lambda: engine.abandon(execution))
+        raise
+    except (Exception, Signal) as error:  # noqa: BLE001 - each kind has its own ending
+        raised = error
+        ended = surely(lambda: engine.end_raised(execution, raised))
+    except BaseException as error:  # noqa: BLE001 - what ends this process is not kept waiting
         ended = engine.end_raised(execution, error)
     else:
-        ended = engine.end_returned(execution, output)
+        ended = surely(lambda: engine.end_returned(execution, output))
     if execution.tell is not None and ended.state in ("completed", "failed"):
         delivery.untold = execution.item_id
     return _conclude(task, delivery, ended)
@@ -66,13 +73,14 @@ def _end_by_celery(delivery: Delivery, execution: Execution, wish: TaskPredicate
         why = f"retry {delivery.request.retries + 1}: {rules.describe_error(wish.exc or wish)}"
         engine.release(execution, "queued", why)  # apply() brings it again at once
     elif isinstance(wish, Reject) and getattr(wish, "requeue", False):
-        engine.release(execution, "queued", "rejected: it goes back to its queue")
+        surely(lambda: engine.release(execution, "queued", "rejected: it goes back to its queue"))
     elif isinstance(wish, Ignore):
         execution.findings.append(_ignored(delivery))
         execution.tell = None  # Celery starts nothing after it
-        engine.complete(execution, None)
+        surely(lambda: engine.complete(execution, None))
     else:
-        engine.fail(execution, wish, "retry" if isinstance(wish, Retry) else "rejected")
+        what = "retry" if isinstance(wish, Retry) else "rejected"
+        surely(lambda: engine.fail(execution, wish, what))
     raise wish
 
 

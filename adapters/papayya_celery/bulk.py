@@ -127,7 +127,7 @@ class _Bulk:
             return
         named = ones[0][0].named
         assert named is not None  # noqa: S101 - what is collected has a name
-        into = capture.intake(named, self._task.name)._replace(seal=False)
+        into = capture.intake(named, self._task.name, ones[0][0].delay)._replace(seal=False)
         found = runtime().engine().store.publish([one for _, one in ones], into)
         with self._task.app.producer_or_acquire() as producer:
             for (out, _), captured in zip(ones, found, strict=True):

@@ -79,9 +79,9 @@ def submission(
     )
 
 
-def intake(named: Named, agent: str) -> Intake:
-    """Say where the messages of one publish go."""
-    resend = runtime().settings.lease_seconds
+def intake(named: Named, agent: str, delay: float = 0.0) -> Intake:
+    """Say where the messages of one publish go; ``delay``: seconds that Celery holds them back."""
+    resend = runtime().settings.lease_seconds + delay
     return Intake(named.run, named.label, named.seal, CARRIER, agent, resend)
 
 

@@ -92,6 +92,17 @@ def delay(headers: dict[str, Any], seconds: float) -> None:
         headers["eta"] = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
 
 
+def delay_of(headers: Mapping[str, Any]) -> float:
+    """Tell for how many seconds from now Celery holds a message back."""
+    eta = headers.get("eta")
+    if not eta:
+        return 0.0
+    moment = datetime.fromisoformat(eta) if isinstance(eta, str) else eta
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, float((moment - datetime.now(UTC)).total_seconds()))
+
+
 def of_request(request: Any, queue: str | None) -> tuple[Any, dict[str, Any]]:
     """Rebuild a message from what a worker was given of it: its body, and its options.
 

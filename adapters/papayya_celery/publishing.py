@@ -10,12 +10,13 @@ import sys
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from papayya_celery import capture, carried, cohorts, deliveries, envelopes, identity
 from papayya_celery.carried import HEADER, Carried
 from papayya_celery.naming import Message
+from papayya_celery.patience import surely
 from papayya_core import context, rules
 from papayya_core.runtime import runtime
 
@@ -62,6 +63,11 @@ class Outgoing:
     named: Named | None = None
     one: Submission | None = None
     item: int | None = None
+
+    @property
+    def delay(self) -> float:
+        """Seconds for which Celery itself holds it back."""
+        return envelopes.delay_of(self.options["headers"])
 
     def captured(self, found: Captured | None) -> None:
         """Write the header, with the item if there is one."""
@@ -115,7 +121,7 @@ class _Producer:
                 if (collected := _COLLECTED.get()) is not None:
                     collected.append(out)
                     return None
-                found = capture.capture([out.one], capture.intake(out.named, out.agent))
+                found = capture.capture([out.one], capture.intake(out.named, out.agent, out.delay))
                 out.captured(found[0] if found else None)
         self._out.options["retry"] = options.get("retry")
         return self._producer.publish(self._out.data, **self._out.options)
@@ -163,17 +169,19 @@ class _Producer:
             return facts
         headers, here = options["headers"], runtime()
         execution.leave()
-        _, number = here.engine().store.hand_over(
+        hand_over = partial(
+            here.engine().store.hand_over,
             execution.item_id,
             execution.fence,
             envelope,
             reason=rules.storable(_why(headers)),
-            delay=_delay(headers.get("eta")),
+            delay=envelopes.delay_of(headers),
             resend=here.settings.lease_seconds,
             findings=execution.findings,
             cost_nusd=execution.cost_nusd,
             tokens=execution.tokens,
         )
+        _, number = surely(hand_over)
         delivery.handed = True
         return Carried(facts.run, facts.tenant, facts.parent, facts.item, number)
 
@@ -223,12 +231,3 @@ def _why(headers: dict[str, Any]) -> str:
     error = sys.exc_info()[1]
     what = f"retry {headers.get('retries', 0)}"
     return f"{what}: {rules.describe_error(error)}" if error is not None else what
-
-
-def _delay(eta: Any) -> float:
-    if not eta:
-        return 0.0
-    moment = datetime.fromisoformat(eta) if isinstance(eta, str) else eta
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, float((moment - datetime.now(UTC)).total_seconds()))

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from celery import states
+from celery.backends.base import DisabledBackend
 
 from papayya_core.errors import ItemFailed
 
@@ -64,6 +65,8 @@ def show_end_again(task: Task[..., Any], request: Any, result: ItemResult) -> No
 def is_known(task: Task[..., Any], request: Any) -> bool:
     """Tell whether the backend already has the end of a task."""
     if request.is_eager or _ignores_result(task, request):
+        return True
+    if isinstance(task.backend, DisabledBackend):  # it cannot even be asked
         return True
     return bool(task.AsyncResult(request.id).ready())
 

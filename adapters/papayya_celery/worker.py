@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("papayya.celery")
 _NESTINGS = 8
+_PATIENCE = 2.0  # seconds: the worker's parent serves all of its children
 _parent: int | None = None
 _stop = threading.Event()
 
@@ -132,7 +133,7 @@ def _on_failure(sender: Any, task_id: str, exception: Any = None, **_: Any) -> N
         digests = [carried.digest(task_id, nesting) for nesting in range(_NESTINGS)]
         reason = f"the task passed its hard time limit: {exception}"
         params = {"digests": digests, "check": "time_limit", "reason": reason}
-        runtimes.runtime().engine().store.fetch("give_up_live", params)
+        runtimes.runtime().engine().store.fetch("give_up_live", params, _PATIENCE)
 
 
 def _on_revoked(sender: Any, request: Any, expired: bool = False, **_: Any) -> None:
@@ -142,4 +143,4 @@ def _on_revoked(sender: Any, request: Any, expired: bool = False, **_: Any) -> N
         return
     reason = "its message has expired" if expired else "it was revoked"
     params = {"item": header.item, "reason": reason}
-    runtimes.runtime().engine().store.fetch("revoked", params)
+    runtimes.runtime().engine().store.fetch("revoked", params, _PATIENCE)

@@ -1,0 +1,50 @@
+"""Messages that come late, or twice, where Celery keeps no results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from papayya_core.testing.databases import Databases
+from tests.integration.celery.scene import TASKS, Scene, Servers, scene
+from tests.support.redis_server import RedisServer
+
+
+@pytest.fixture(scope="module")
+def stage(
+    papayya_databases: Databases,
+    papayya_template: str,
+    redis_server: RedisServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Scene]:
+    """An app without results; nobody works yet."""
+    url, module = redis_server.fresh_url(), TASKS.with_name("review_tasks.py")
+    with papayya_databases.copy_of(papayya_template) as name:
+        servers = Servers(papayya_databases.dsn(name), url, "disabled://")
+        with scene(servers, tmp_path_factory.mktemp("d"), module=module) as made:
+            yield made
+
+
+def test_delay_is_no_loss(stage: Scene) -> None:
+    """A message that Celery holds back by itself is not sent again before it is due."""
+    result = stage.tasks.part.apply_async(["late"], countdown=3600)
+    due = "SELECT send_at > papayya.now() + interval '1 h' FROM papayya.item WHERE id = %(item)s"
+    assert stage.rows(due, item=stage.item(result.id).id) == [(True,)]
+
+
+def test_second_copy_is_no_error(stage: Scene) -> None:
+    """A second copy of a message whose item has ended is dropped where no results are kept."""
+    result = stage.tasks.part.delay("twice")
+    with stage.app.connection_for_write() as connection:
+        client = connection.default_channel.client
+        for message in client.lrange("celery", 0, -1):
+            client.lpush("celery", message)
+        stage.start(concurrency=1)
+        stage.until(lambda: stage.state(result.id) == "completed", "it has ended")
+        stage.until(lambda: stage.worker.said().count(f"[{result.id}] received") == 2, "both came")
+        wanted = f"[{result.id}] succeeded"
+        stage.until(lambda: wanted in stage.worker.said(), "the first is done")
+        last = stage.tasks.part.delay("last")
+        stage.until(lambda: stage.state(last.id) == "completed", "the worker goes on")
+    assert "Traceback" not in stage.worker.said()
