@@ -79,8 +79,8 @@ def _end_by_celery(delivery: Delivery, execution: Execution, wish: TaskPredicate
         execution.tell = None  # Celery starts nothing after it
         surely(lambda: engine.complete(execution, None))
     else:
-        what = "retry" if isinstance(wish, Retry) else "rejected"
-        surely(lambda: engine.fail(execution, wish, what))
+        is_retry = isinstance(wish, Retry)
+        surely(lambda: engine.fail(execution, wish, "retry" if is_retry else "rejected"))
     raise wish
 
 
