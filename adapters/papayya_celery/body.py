@@ -46,7 +46,7 @@ def run_body(
         ended = engine.end_raised(execution, error)
     else:
         ended = surely(lambda: engine.end_returned(execution, output))
-    if execution.tell is not None and ended.state in ("completed", "failed"):
+    if execution.tell is not None and ended.state in ("completed", "failed", "cancelled"):
         delivery.untold = execution.item_id
     return _conclude(task, delivery, ended)
 

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from celery.local import Proxy
+
 from papayya_celery import apps, patches, worker
 from papayya_celery.apps import Installation, Only
 from papayya_celery.naming import Choice, check_choice
@@ -40,6 +42,8 @@ def install(
         check_choice(choice, what)
     if only is not None and not callable(only):
         only = (only,) if isinstance(only, str) else tuple(only)
+    if isinstance(app, Proxy):  # celery.current_app
+        app = app._get_current_object()  # noqa: SLF001
     if apps.of(app) is not None:
         logger.warning("papayya_celery.install was called again on this app; the last call counts")
     inst = Installation(app, tenant, item, run, only, dict(recover or {}), pump)

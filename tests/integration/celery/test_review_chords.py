@@ -10,6 +10,7 @@ from celery import chord
 
 import papayya
 from papayya_core import runtime
+from papayya_core.store import acts
 from papayya_core.testing.databases import Databases
 from tests.integration.celery.scene import TASKS, Scene, Servers, scene
 from tests.support.redis_server import RedisServer
@@ -99,3 +100,16 @@ def test_replaced_part_is_waited_for(stage: Scene) -> None:
     stage.touch("gate")
     settled(stage, "chain")
     assert stage.lines("chain") == ["['a', 'b!']"]
+
+
+def test_cancelled_body_is_told_once(stage: Scene) -> None:
+    """A task that is cancelled in its body ends as revoked, and Celery is not told again."""
+    work = stage.tasks
+    result = work.gated.apply_async(["c", "cancelled"], link=work.after.s())
+    stage.until(lambda: "cancelled" in stage.lines("gates"), "its body has begun")
+    stage.act(acts.cancel, run=None, reason="by hand", items=[stage.item(result.id).id])
+    stage.touch("cancelled")
+    stage.until(lambda: result.state == "REVOKED", "it is shown")
+    told = "SELECT id FROM papayya.item i WHERE id = %(item)s AND send_at IS NULL AND EXISTS ("
+    told += "SELECT FROM papayya.dispatch d WHERE d.item_id = i.id AND d.ended_at IS NOT NULL)"
+    stage.until(lambda: stage.rows(told, item=stage.item(result.id).id), "its end is told", 10.0)

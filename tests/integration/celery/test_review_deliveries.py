@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from weakref import WeakKeyDictionary
 
 import pytest
+from celery import Celery, current_app
 
+import papayya_celery
+from papayya_celery import apps
 from papayya_core.testing.databases import Databases
 from tests.integration.celery.scene import TASKS, Scene, Servers, scene
+from tests.support.celery_modules import forgotten_tasks
 from tests.support.redis_server import RedisServer
 
 
@@ -48,3 +53,17 @@ def test_second_copy_is_no_error(stage: Scene) -> None:
         last = stage.tasks.part.delay("last")
         stage.until(lambda: stage.state(last.id) == "completed", "the worker goes on")
     assert "Traceback" not in stage.worker.said()
+
+
+def test_current_app_is_an_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Celery's proxy of the current app can be given; nothing of the app is read for it."""
+    monkeypatch.setattr(apps, "_installed", WeakKeyDictionary())
+    with forgotten_tasks():
+        app = Celery("lazy", set_as_current=True)
+        app.config_from_object("no.such.module")
+        papayya_celery.install(current_app)
+        found = apps.of(app)
+        assert found is not None
+        assert found.app is app
+        assert not app.configured
+        app.close()
