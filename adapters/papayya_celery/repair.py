@@ -7,7 +7,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from celery.app.task import Context
-from celery.backends.base import KeyValueStoreBackend
+from celery.backends.base import BaseKeyValueStoreBackend
 from kombu.exceptions import EncodeError, SerializationError
 
 from papayya_celery import apps, deliveries, envelopes
@@ -73,7 +73,7 @@ def restore_results(books: Books, encoders: codec.Encoders | None) -> int:
     count = 0
     for inst in apps.every():
         backend: Any = inst.app.backend
-        if isinstance(backend, KeyValueStoreBackend):
+        if isinstance(backend, BaseKeyValueStoreBackend):
             sentinel: Any = backend.key_t(_SENTINEL)  # text or bytes
             if not backend.get(sentinel):
                 count += _restore(inst.app, books, encoders)

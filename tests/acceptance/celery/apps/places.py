@@ -50,7 +50,7 @@ def instrument() -> None:
 
 def _mine() -> str:
     task = get_current_task()
-    return str(task.request.kwargs.get("name", "")) if task else ""
+    return str((task.request.kwargs or {}).get("name", "")) if task else ""
 
 
 def _after(original: Callable[..., Any], place: str) -> Callable[..., Any]:
