@@ -113,6 +113,7 @@ class Execution:
         self.cost_nusd = 0  # outside any step
         self.tokens = 0
         self.latch: Signal | None = None
+        self._asked_to_pause = False
         self._budgeted = opened.left_nusd is not None
         self._left = opened.left_nusd
         self._deadline = time.monotonic() + agent.max_seconds if agent.max_seconds else None
@@ -170,7 +171,9 @@ class Execution:
         return self.latch
 
     def obey(self) -> None:
-        """Raise the signal that is latched, if there is one."""
+        """Raise the signal that is latched, or the pause that was asked for, if there is one."""
+        if self._asked_to_pause:
+            self.trip(HandPaused("paused by hand"))
         if self.latch is not None:
             raise self.latch.with_traceback(None)
 
@@ -278,7 +281,7 @@ class Execution:
         elif answer.verdict == "cancelled":
             self.trip(ItemCancelled("the item was cancelled"))
         elif answer.verdict == "pause":
-            self.trip(HandPaused("paused by hand"))
+            self._asked_to_pause = True  # at the next step; a body that needs none may end
         if answer.left_nusd is not None and self._left is not None:
             self._left = answer.left_nusd
 

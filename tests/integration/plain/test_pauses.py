@@ -76,8 +76,8 @@ async def test_an_async_map(script: Script, by_hand: Any) -> None:
 
     @agent
     async def work(n: int) -> int:
-        await run.task("first", first, n)
-        return int(await run.task("second", till.buy, 10 * n))
+        run.task("first", first, n)
+        return int(run.task("second", till.buy, 10 * n))
 
     results = [one async for one in work.amap([1])]
     assert [(one.state, one.reason) for one in results] == [("paused", "paused by hand")]
@@ -85,6 +85,21 @@ async def test_an_async_map(script: Script, by_hand: Any) -> None:
     with pytest.raises(ItemParked, match=r"paused by hand\. `papayya resume work-"):
         await work(1)
     assert till == [1]
+
+
+def test_nothing_left_to_hold(script: Script, by_hand: Any) -> None:
+    """An item that is paused in its last step has nothing left to be held: it completes."""
+    till = Till()
+
+    @agent
+    def work(n: int) -> int:
+        def last(n: int) -> int:
+            acts.pause(by_hand, script.run())
+            return int(till.buy(n))
+
+        return int(run.task("last", last, n))
+
+    assert [(one.state, one.output) for one in work.map([1])] == [("completed", 1)]
 
 
 def test_taken_back(script: Script, by_hand: Any) -> None:

@@ -133,6 +133,7 @@ def work(self: Any, *before: Any, name: str, plan: str = "go", tenant: str | Non
     note("tries", f"{name} {self.request.retries}")
     step("pay", pay, name)
     meet(self, name, plan)
+    step("look around", int)
     return step("join", lambda: [*flat(before), name])
 
 
