@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from papayya_core.contract import Send
 
 if TYPE_CHECKING:
     from papayya_core.codec import Encoders
+
+
+logger = logging.getLogger("papayya.pump")
 
 
 @runtime_checkable
@@ -39,11 +43,24 @@ class Books(Protocol):
 
 
 @runtime_checkable
+class Scoped(Protocol):
+    """A carrier that serves several queues of its kind, each under a name of its own."""
+
+    def scopes(self) -> Sequence[str]:
+        """Name what it serves in this process; ``item.carrier`` says the same of its items."""
+
+
+@runtime_checkable
 class Tending(Protocol):
     """A carrier that looks after its own books now and then, too."""
 
-    def tend(self, books: Books, quiet: float, encoders: Encoders | None) -> None:
-        """Mend what the carrier's own servers have forgotten; ``quiet``: seconds to leave alone."""
+    def tend(
+        self, books: Books, scopes: Sequence[str], quiet: float, encoders: Encoders | None
+    ) -> None:
+        """Mend what the carrier's own servers have forgotten.
+
+        ``scopes``: those that this process leads. ``quiet``: seconds to leave alone.
+        """
 
 
 @runtime_checkable
@@ -52,3 +69,17 @@ class Returning(Protocol):
 
     def hand_back(self, sends: Sequence[Send], delays: Sequence[float]) -> None:
         """Bring items to workers, after ``delays`` seconds, as if we had never been there."""
+
+
+def served(carriers: Iterable[Carrier]) -> dict[str, Carrier]:
+    """Find the carrier of each name that can be sent under now, among those that are ready."""
+    found: dict[str, Carrier] = {}
+    for carrier in carriers:
+        try:
+            if carrier.ready():
+                names = carrier.scopes() if isinstance(carrier, Scoped) else (carrier.name,)
+                found |= dict.fromkeys(names, carrier)
+        except Exception:
+            what = "carrier %s cannot tell whether it is ready; again later"
+            logger.exception(what, carrier.name)
+    return found

@@ -271,6 +271,7 @@ class Send:
     ``sends``: how often it was sent, this time included. ``parked``: seconds it was paused in all.
     ``digest``: what made it one submission. ``envelope``: as the carrier gave it, packed by
     ``codec``; None when it has none. ``ended``: so that its carrier learns the end.
+    ``overtaken``: what was sent after it has arrived, so it is probably lost.
     """
 
     item_id: int
@@ -287,6 +288,7 @@ class Send:
     codec: int | None = None
     envelope: bytes | None = None
     ended: bool = False
+    overtaken: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The pump: brings back what was lost, wakes what is due, and sends it again.
 
-One leader at a time by a lease row. Every process that runs one also reports the owners that are
-certainly dead on its own machine, leader or not: nobody else can know.
+One leader at a time by a lease row, and one for each name that is sent under: a pump may not know the
+queues of another. Every process that runs one also reports the owners that are certainly dead on its
+own machine, leader or not: nobody else can know.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from papayya_core import owner as owners
-from papayya_core.carriers import Tending
+from papayya_core.carriers import Tending, served
 from papayya_core.contract import Send
 from papayya_core.execution import live_fences
 
 if TYPE_CHECKING:
+    from papayya_core.carriers import Carrier
     from papayya_core.plugins import Plugins
     from papayya_core.settings import Settings
     from papayya_core.store.store import Store
@@ -66,21 +68,22 @@ class Pump:
         self._tend_at = 0.0
 
     def turn(self) -> Turn:
-        """Sweep, wake and send once; only the dead of this machine when another pump leads."""
+        """Sweep, wake and send once.
+
+        When another pump leads: only the dead of this machine, and what no other can send.
+        """
         dead = owners.dead(name for (name,) in self._store.fetch("live_owners", {}))
         leaked = self._leaked()
         leading = self._lead()
-        if not leading and not dead and not leaked:
-            self._seen = time.time()
-            return Turn(False, [], 0, 0)
-        swept = self._sweep(dead, leaked, silent=leading and self._is_fair())
+        swept: list[Swept] = []
+        if leading or dead or leaked:
+            swept = self._sweep(dead, leaked, silent=leading and self._is_fair())
         self._seen = time.time()
-        if not leading:
-            return Turn(False, swept, 0, 0)
-        [[woken]] = self._store.fetch("wake", {"limit": _BATCH})
-        sent = self._send()
-        self._tend()
-        return Turn(True, swept, woken, sent)
+        [[woken]] = self._store.fetch("wake", {"limit": _BATCH}) if leading else [[0]]
+        led = self._led()
+        sent = self._send(led)
+        self._tend(led)
+        return Turn(leading, swept, woken, sent)
 
     def _leaked(self) -> list[int]:
         """List own dispatches that nobody here is at work under: the heartbeat renews them in vain.
@@ -105,8 +108,8 @@ class Pump:
             self._calm_until = now + self._settings.lease_seconds
         return now >= self._calm_until
 
-    def _lead(self) -> bool:
-        params = {"role": "pump", "owner": self._owner, "lease": _TURNS_LED * self._every}
+    def _lead(self, role: str = "pump") -> bool:
+        params = {"role": role, "owner": self._owner, "lease": _TURNS_LED * self._every}
         [[leading]] = self._store.fetch("lead", params)
         return bool(leading)
 
@@ -120,36 +123,42 @@ class Pump:
         }
         return [Swept(*row) for row in self._store.fetch("sweep", params)]
 
-    def _tend(self) -> None:
+    def _led(self) -> dict[str, Carrier]:
+        """Return the carriers by the names that this pump leads: who serves them sends for all."""
+        found = served(self._plugins.carriers().values())
+        return {name: carrier for name, carrier in found.items() if self._lead(f"send {name}")}
+
+    def _tend(self, led: dict[str, Carrier]) -> None:
         """Let carriers look after their own books, a few times per lease."""
         now = time.monotonic()
         if now < self._tend_at:
             return
         self._tend_at = now + self._settings.lease_seconds / 4
-        for name, carrier in self._plugins.carriers().items():
-            if isinstance(carrier, Tending) and _is_ready(name, carrier):
+        quiet = self._settings.lease_seconds / 2
+        for carrier in {id(one): one for one in led.values()}.values():
+            if isinstance(carrier, Tending):
+                names = [name for name, one in led.items() if one is carrier]
                 try:
-                    quiet = self._settings.lease_seconds / 2
-                    carrier.tend(self._store, quiet, self._plugins.encoders)
+                    carrier.tend(self._store, names, quiet, self._plugins.encoders)
                 except Exception:
-                    logger.exception("carrier %s could not look after itself; again later", name)
+                    what = "carrier %s could not look after itself; again later"
+                    logger.exception(what, carrier.name)
 
-    def _send(self) -> int:
+    def _send(self, led: dict[str, Carrier]) -> int:
         """Send what is due, a batch after the other for as long as there is a full one."""
         sent = 0
         for _ in range(_BATCHES):
-            count = self._send_batch()
+            count = self._send_batch(led)
             sent += count
             if count < _BATCH:
                 break
         return sent
 
-    def _send_batch(self) -> int:
-        carriers = {name: c for name, c in self._plugins.carriers().items() if _is_ready(name, c)}
-        if not carriers:
+    def _send_batch(self, led: dict[str, Carrier]) -> int:
+        if not led:
             return 0
         params = {
-            "carriers": list(carriers),
+            "carriers": list(led),
             "backoff": self._settings.lease_seconds,
             "limit": _BATCH,
         }
@@ -158,7 +167,7 @@ class Pump:
             batches[row[3]].append(Send(*row))
         for name, sends in batches.items():
             try:
-                carriers[name].send(sends)
+                led[name].send(sends)
             except Exception:
                 logger.exception(
                     "carrier %s could not send %d items; again later", name, len(sends)
@@ -174,11 +183,3 @@ class Pump:
             except Exception:
                 logger.exception("the pump's turn failed; trying again in %.0f s", self._every)
             stop.wait(self._every)
-
-
-def _is_ready(name: str, carrier: Any) -> bool:
-    try:
-        return bool(carrier.ready())
-    except Exception:
-        logger.exception("carrier %s cannot tell whether it is ready; again later", name)
-        return False

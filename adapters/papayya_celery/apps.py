@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
 from papayya_core.contract import Agent
 from papayya_core.fingerprints import version_of
@@ -30,6 +30,11 @@ class Installation:
     recover: Mapping[str, bool] = field(default_factory=dict)
     pump: bool = True
     _agents: dict[str, Agent] = field(default_factory=dict)
+
+    @property
+    def carrier(self) -> str:
+        """Who carries the app's items: other apps may keep their books in the same Postgres."""
+        return f"celery:{self.app.main or 'app'}"
 
     def manages(self, name: str) -> bool:
         """Tell whether the messages of this task are items."""
@@ -73,19 +78,27 @@ class Installation:
         return agent
 
 
-_installed: WeakKeyDictionary[Any, Installation] = WeakKeyDictionary()
+_SLOT = "_papayya"
+_apps: WeakSet[Any] = WeakSet()
 
 
 def remember(installation: Installation) -> None:
-    """Keep an installation for as long as its app lives."""
-    _installed[installation.app] = installation
+    """Keep an installation with its app, for as long as that lives."""
+    setattr(installation.app, _SLOT, installation)
+    _apps.add(installation.app)
 
 
 def of(app: Any) -> Installation | None:
     """Return what was installed on an app."""
-    return _installed.get(app)
+    found: Installation | None = getattr(app, _SLOT, None)
+    return found
 
 
 def every() -> list[Installation]:
     """List the installations of this process."""
-    return list(_installed.values())
+    return [found for found in map(of, list(_apps)) if found is not None]
+
+
+def by_carrier() -> dict[str, Installation]:
+    """Find the installations by the names that their items are carried under."""
+    return {found.carrier: found for found in every()}

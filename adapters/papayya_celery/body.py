@@ -69,6 +69,8 @@ def _end_by_celery(delivery: Delivery, execution: Execution, wish: TaskPredicate
     engine = runtime().engine()
     if delivery.handed:
         raise wish
+    if isinstance(wish, Reject):
+        execution.tell = None  # Celery starts nothing after it
     if isinstance(wish, Retry) and delivery.request.is_eager and not deliveries.throws():
         why = f"retry {delivery.request.retries + 1}: {rules.describe_error(wish.exc or wish)}"
         engine.release(execution, "queued", why)  # apply() brings it again at once

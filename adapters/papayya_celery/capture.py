@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("papayya.celery")
 
-CARRIER = "celery"
 _RESTS = 10.0  # seconds for which a publisher does without Postgres after it was away
 
 
@@ -82,7 +81,7 @@ def submission(
 def intake(named: Named, agent: str, delay: float = 0.0) -> Intake:
     """Say where the messages of one publish go; ``delay``: seconds that Celery holds them back."""
     resend = runtime().settings.lease_seconds + delay
-    return Intake(named.run, named.label, named.seal, CARRIER, agent, resend)
+    return Intake(named.run, named.label, named.seal, named.carrier, agent, resend)
 
 
 def capture(batch: Sequence[Submission], into: Intake) -> list[Captured] | None:

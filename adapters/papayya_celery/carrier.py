@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from papayya_celery import apps, envelopes, repair
-from papayya_celery.capture import CARRIER
 from papayya_celery.carried import HEADER, Carried, write
 from papayya_core import rules
 from papayya_core.contract import Send
@@ -25,11 +24,15 @@ logger = logging.getLogger("papayya.celery")
 class CeleryCarrier:
     """Publishes through the apps that this process has installed us on."""
 
-    name = CARRIER
+    name = "celery"
 
     def ready(self) -> bool:
         """Tell whether there is an app to publish through."""
         return bool(apps.every())
+
+    def scopes(self) -> list[str]:
+        """Name the apps."""
+        return list(apps.by_carrier())
 
     def send(self, sends: Sequence[Send]) -> None:
         """Publish messages again.
@@ -43,10 +46,12 @@ class CeleryCarrier:
                 for send, envelope in batch:
                     _send(app, producer, queues, send, envelope)
 
-    def tend(self, books: Books, quiet: float, encoders: Encoders | None) -> None:
+    def tend(
+        self, books: Books, scopes: Sequence[str], quiet: float, encoders: Encoders | None
+    ) -> None:
         """Complete what a flushed broker or result backend has forgotten."""
-        repair.fire_stuck_chords(books, quiet, encoders)
-        repair.restore_results(books, encoders)
+        repair.fire_stuck_chords(books, scopes, quiet, encoders)
+        repair.restore_results(books, scopes, encoders)
 
     def hand_back(self, sends: Sequence[Send], delays: Sequence[float]) -> None:
         """Publish messages that no installation of ours will look at; ``delays`` in seconds.
@@ -67,9 +72,8 @@ class CeleryCarrier:
 
 
 def _by_app(sends: Sequence[Send]) -> list[tuple[Celery, list[tuple[Send, dict[str, Any]]]]]:
-    """Read the envelopes and find the app of each."""
-    found: dict[str | None, Celery] = {inst.app.main: inst.app for inst in apps.every()}
-    batches: dict[str | None, list[tuple[Send, dict[str, Any]]]] = {}
+    """Read the envelopes and group them by the app of each."""
+    batches: dict[str, list[tuple[Send, dict[str, Any]]]] = {}
     for send in sends:
         try:
             envelope = envelopes.unpack(send.codec or 0, send.envelope or b"")
@@ -77,15 +81,16 @@ def _by_app(sends: Sequence[Send]) -> list[tuple[Celery, list[tuple[Send, dict[s
             what = "item %s of run %s cannot be sent again: %s"
             logger.warning(what, send.key, send.run, rules.describe_error(error))
             continue
-        name = envelope["app"] if envelope["app"] in found else next(iter(found))
-        batches.setdefault(name, []).append((send, envelope))
-    return [(found[name], batch) for name, batch in batches.items()]
+        batches.setdefault(send.carrier, []).append((send, envelope))
+    found = apps.by_carrier()
+    return [(found[name].app, batch) for name, batch in batches.items()]
 
 
 def _send(
     app: Celery, producer: Any, queues: _Queues, send: Send, envelope: dict[str, Any]
 ) -> None:
-    if send.sends > 1 and not send.ended and any(map(queues.hold, _names(envelope))):
+    may_lie_there = send.sends > 1 and not send.ended and not send.overtaken
+    if may_lie_there and any(map(queues.hold, _names(envelope))):
         return
     facts = Carried(send.run, send.tenant, None, send.item_id, send.dispatch_no)
     headers = envelope["headers"] | {HEADER: write(facts)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from papayya_celery.capture import CARRIER, breaker
+from papayya_celery.capture import breaker
 from papayya_core import rules
 from papayya_core.errors import PapayyaError
 from papayya_core.runtime import runtime
@@ -12,9 +12,9 @@ from papayya_core.runtime import runtime
 logger = logging.getLogger("papayya.celery")
 
 
-def note_size(group_id: str, size: int) -> None:
+def note_size(group_id: str, carrier: str, size: int) -> None:
     """All of a chord's header is being published: so many tasks are it."""
-    _write("cohort_size", {"name": group_id, "carrier": CARRIER, "size": size}, group_id)
+    _write("cohort_size", {"name": group_id, "carrier": carrier, "size": size}, group_id)
 
 
 def note_fired(group_id: str) -> None:

@@ -29,6 +29,7 @@ class Named(NamedTuple):
     tenant: str
     key: str
     parent: int | None
+    carrier: str
 
 
 def name(
@@ -65,7 +66,7 @@ def name(
     if not headers.get("parent_id"):
         own = headers.get("group") or own
     parent = given.parent if given and given.parent else inherited and inherited.parent
-    return Named(run or own, message.task, run is None, tenant, key, parent or None)
+    return Named(run or own, message.task, run is None, tenant, key, parent or None, inst.carrier)
 
 
 def _choose(choice: Choice, message: Message, what: str) -> str | None:

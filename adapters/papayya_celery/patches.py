@@ -157,8 +157,8 @@ def _wrap_size(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def set_chord_size(self: Any, group_id: str, chord_size: int, *args: Any, **kw: Any) -> Any:
         found = original(self, group_id, chord_size, *args, **kw)
-        if apps.of(self.app) is not None:
-            cohorts.note_size(group_id, chord_size)
+        if (inst := apps.of(self.app)) is not None:
+            cohorts.note_size(group_id, inst.carrier, chord_size)
         return found
 
     return set_chord_size

@@ -22,6 +22,10 @@ class LazyCarrier:
         """Tell whether an app of this process has us installed."""
         return "papayya_celery.installing" in sys.modules and self._real().ready()
 
+    def scopes(self) -> Sequence[str]:
+        """Name the apps of this process that have us installed."""
+        return list(self._real().scopes())
+
     def send(self, sends: Sequence[Send]) -> None:
         """Publish messages again."""
         self._real().send(sends)
@@ -30,9 +34,9 @@ class LazyCarrier:
         """Publish messages that run without us."""
         self._real().hand_back(sends, delays)
 
-    def tend(self, books: Any, quiet: float, encoders: Any) -> None:
+    def tend(self, books: Any, scopes: Sequence[str], quiet: float, encoders: Any) -> None:
         """Complete what a flushed broker or backend has forgotten."""
-        self._real().tend(books, quiet, encoders)
+        self._real().tend(books, scopes, quiet, encoders)
 
     @staticmethod
     def _real() -> Any:

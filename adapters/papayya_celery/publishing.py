@@ -165,8 +165,6 @@ class _Producer:
         assert execution is not None  # noqa: S101 - see _is_again
         assert facts is not None  # noqa: S101
         envelope = capture.envelope_of(self._inst.app, data, options)
-        if envelope is None:
-            return facts
         headers, here = options["headers"], runtime()
         execution.leave()
         hand_over = partial(

@@ -11,7 +11,6 @@ from celery.backends.base import BaseKeyValueStoreBackend
 from kombu.exceptions import EncodeError, SerializationError
 
 from papayya_celery import apps, deliveries, envelopes
-from papayya_celery.capture import CARRIER
 from papayya_celery.carried import Carried
 from papayya_core import codec, rules
 from papayya_core.errors import ItemFailed
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
+    from papayya_celery.apps import Installation
     from papayya_core.carriers import Books
 
 logger = logging.getLogger("papayya.celery")
@@ -32,21 +32,23 @@ _LATELY = 3600.0  # seconds: whose results somebody may still wait for
 _GROUP_KEYS = (".j", ".t", ".s", ".c", ".d")
 
 
-def fire_stuck_chords(books: Books, quiet: float, encoders: codec.Encoders | None) -> int:
+def fire_stuck_chords(
+    books: Books, scopes: Sequence[str], quiet: float, encoders: codec.Encoders | None
+) -> int:
     """Complete the chords whose header has ended, yet whose callback never started."""
-    stuck = books.fetch("stuck_cohorts", {"carriers": [CARRIER], "quiet": quiet, "limit": _BATCH})
-    for cohort, name, _ in stuck:
+    params = {"carriers": list(scopes), "quiet": quiet, "limit": _BATCH}
+    stuck = books.fetch("stuck_cohorts", params)
+    for cohort, name, carrier in stuck:
         found = books.fetch("cohort_parts", {"cohort": cohort})
         try:
             parts = [_Part(row, encoders, run=run, tenant=whose) for *row, run, whose in found]
-            _fire(name, parts)
+            _fire(apps.by_carrier()[carrier].app, name, parts)
         except Exception:
             logger.exception("chord %s could not be completed; again later", name)
     return len(stuck)
 
 
-def _fire(group_id: str, parts: list[_Part]) -> None:
-    app = _app(parts[0])
+def _fire(app: Celery, group_id: str, parts: list[_Part]) -> None:
     logger.warning("chord %s lost its count: it is completed from Postgres", group_id)
     backend: Any = app.backend
     if hasattr(backend, "client") and hasattr(backend, "get_key_for_group"):
@@ -65,29 +67,30 @@ def _fire(group_id: str, parts: list[_Part]) -> None:
         backend.fallback_chord_unlock(app.GroupResult(group_id, results), callback)
 
 
-def restore_results(books: Books, encoders: codec.Encoders | None) -> int:
+def restore_results(books: Books, scopes: Sequence[str], encoders: codec.Encoders | None) -> int:
     """Store the results of items that ended lately once more, when their backend was emptied.
 
     Noticed by a key of ours that is gone. A backend that cannot hold one is not watched.
     """
     count = 0
-    for inst in apps.every():
+    found = apps.by_carrier()
+    for inst in (found[scope] for scope in scopes if scope in found):
         backend: Any = inst.app.backend
         if isinstance(backend, BaseKeyValueStoreBackend):
             sentinel: Any = backend.key_t(_SENTINEL)  # text or bytes
             if not backend.get(sentinel):
-                count += _restore(inst.app, books, encoders)
+                count += _restore(inst, books, encoders)
             backend.set(sentinel, secrets.token_hex(4))  # each time: it expires as results do
     return count
 
 
-def _restore(app: Celery, books: Books, encoders: codec.Encoders | None) -> int:
+def _restore(inst: Installation, books: Books, encoders: codec.Encoders | None) -> int:
     after, count = 0, 0
     while True:
-        params = {"after": after, "carrier": CARRIER, "seconds": _LATELY, "limit": _PAGE}
+        params = {"after": after, "carrier": inst.carrier, "seconds": _LATELY, "limit": _PAGE}
         page = books.fetch("ended_since", params)
         for row in page:
-            count += _restore_one(app, row, encoders)
+            count += _restore_one(inst.app, row, encoders)
         if len(page) < _PAGE:
             return count
         after = page[-1][0]
@@ -96,7 +99,7 @@ def _restore(app: Celery, books: Books, encoders: codec.Encoders | None) -> int:
 def _restore_one(app: Celery, row: Sequence[Any], encoders: codec.Encoders | None) -> bool:
     try:
         part = _Part(row, encoders)
-        is_gone = part.belongs_to(app) and not app.AsyncResult(part.task_id).ready()
+        is_gone = not part.request.ignore_result and not app.AsyncResult(part.task_id).ready()
         if is_gone:
             part.tell(app.backend, alone=True)
     except (ValueError, TypeError, LookupError, SerializationError, EncodeError) as error:
@@ -125,10 +128,6 @@ class _Part:
         self.task_id: str = self.envelope["headers"]["id"]
         self.carried = Carried(run, tenant, self.item_id)
 
-    def belongs_to(self, app: Celery) -> bool:
-        """Tell whether this app sent it, and keeps its result."""
-        return self.envelope["app"] == app.main and not self.request.ignore_result
-
     def tell(self, backend: Any, *, alone: bool = False) -> None:
         """Store the end; unless it is ``alone``, the chord counts it, too."""
         request = None if alone else self.request
@@ -154,9 +153,3 @@ def _request(envelope: dict[str, Any]) -> Context:
         envelope["data"], envelope["content_type"], envelope["content_encoding"], force=True
     )
     return Context({**envelope["headers"], **embed})
-
-
-def _app(part: _Part) -> Celery:
-    found = {inst.app.main: inst.app for inst in apps.every()}
-    app: Celery = found.get(part.envelope["app"]) or next(iter(found.values()))
-    return app

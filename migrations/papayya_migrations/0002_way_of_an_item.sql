@@ -308,9 +308,9 @@ BEGIN
                r.paused_at IS NOT NULL OR t.paused_at IS NOT NULL OR (i.paused_by IS NOT NULL AND i.state <> 'paused')
         INTO v_draining, v_cancelled, v_paused FROM papayya.run r, papayya.tenant t WHERE r.id = i.run_id AND t.id = i.tenant_id;
         IF v_cancelled THEN -- it was captured while its run was being cancelled
-            verdict := 'cancelled'; reason := 'its run was cancelled';
-            UPDATE papayya.item SET state = 'cancelled', reason = open_v1.reason, finished_at = v_now, due_at = NULL, send_at = NULL,
-                   paused_by = NULL
+            verdict := 'cancelled'; reason := 'its run was cancelled'; told := false;
+            UPDATE papayya.item SET state = 'cancelled', reason = open_v1.reason, finished_at = v_now, due_at = NULL,
+                   send_at = CASE WHEN envelope_hash IS NOT NULL THEN v_now + interval '60 s' END, paused_by = NULL
             WHERE id = p_item;
             PERFORM papayya.sum_cost_v1(p_item);
             RETURN;
@@ -330,7 +330,7 @@ BEGIN
         -- a lease that ended before the deadline, or was taken over, is a crash: that is not the item's time
         IF d.deadline <= d.locked_until AND d.deadline <= v_now AND NOT p_takeover THEN
             PERFORM papayya.fail_v1(p_item, d.id, 'max_seconds', 'the item passed its max_seconds');
-            verdict := 'failed'; reason := 'the item passed its max_seconds'; RETURN;
+            verdict := 'failed'; reason := 'the item passed its max_seconds'; told := false; RETURN;
         END IF;
     END IF;
     IF fence IS NULL AND v_paused THEN
@@ -342,7 +342,7 @@ BEGIN
     END IF;
     IF fence IS NULL AND i.deliveries >= p_max_deliveries THEN
         PERFORM papayya.fail_v1(p_item, NULL, 'poison', i.deliveries || ' deliveries without an end');
-        verdict := 'failed'; reason := i.deliveries || ' deliveries without an end'; RETURN;
+        verdict := 'failed'; reason := i.deliveries || ' deliveries without an end'; told := false; RETURN;
     END IF;
 
     IF EXISTS (SELECT FROM papayya.budget b WHERE b.run_id = i.run_id) THEN

@@ -56,6 +56,10 @@ BEGIN
         ELSIF i.state = 'cancelled' THEN
             PERFORM papayya.sum_cost_v1(i.id);
         END IF;
+        -- nobody has it in hand who would tell its carrier
+        UPDATE papayya.item f SET send_at = v_now
+        WHERE f.id = i.id AND f.envelope_hash IS NOT NULL
+          AND (f.state = 'cancelled' OR (f.state = 'failed' AND f.send_at > v_now));
         item_id := i.id; item_key := i.key; locked_by := v_lost.locked_by;
         SELECT r.name INTO run_name FROM papayya.run r WHERE r.id = i.run_id;
         SELECT it.state, it.reason INTO item_state, reason FROM papayya.item it WHERE it.id = i.id;
@@ -81,11 +85,11 @@ END $$;
 -- Take items to send again through their carriers: queued ones, and ended ones whose end their carrier has not learned
 -- (given up after a dozen times). All copies of one envelope are alike: the first to be opened has the item, the lease
 -- keeps the others out. So a backlog that is taken for a loss costs a few messages, not a place in the queue, and the
--- sends back off.
+-- sends back off. overtaken: messages that were sent later have arrived.
 CREATE FUNCTION papayya.claim_sends_v1(p_carriers text[], p_backoff double precision, p_limit int)
     RETURNS TABLE (item_id bigint, item_key text, run_name text, carrier text, agent_name text, tenant_name text,
                    dispatch_no int, envelope_hash bytea, sends int, parked double precision, item_digest bytea,
-                   codec smallint, envelope bytea, ended boolean)
+                   codec smallint, envelope bytea, ended boolean, overtaken boolean)
     LANGUAGE sql AS $$
     WITH due AS (
         SELECT i.id FROM papayya.item i JOIN papayya.run r ON r.id = i.run_id JOIN papayya.tenant t ON t.id = i.tenant_id
@@ -100,7 +104,9 @@ CREATE FUNCTION papayya.claim_sends_v1(p_carriers text[], p_backoff double preci
     )
     SELECT s.id, s.key, r.name, coalesce(s.carrier, r.carrier), a.name, t.name, s.dispatch_no, s.envelope_hash, s.sends,
            extract(epoch FROM s.parked + coalesce(papayya.now() - s.parked_at, '0')), s.input_digest, p.codec, p.body,
-           s.finished_at IS NOT NULL
+           s.finished_at IS NOT NULL,
+           s.sends > 1 AND EXISTS (SELECT FROM papayya.item j WHERE j.id BETWEEN s.id + 1 AND s.id + 1000 AND j.agent_id = s.agent_id
+                                   AND j.created_at > s.created_at AND j.started_at IS NOT NULL)
     FROM sent s JOIN papayya.run r ON r.id = s.run_id JOIN papayya.agent a ON a.id = s.agent_id
     JOIN papayya.tenant t ON t.id = s.tenant_id
     LEFT JOIN papayya.payload p ON p.tenant_id = s.tenant_id AND p.hash = s.envelope_hash

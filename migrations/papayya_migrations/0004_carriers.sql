@@ -159,6 +159,7 @@ CREATE FUNCTION papayya.stuck_cohorts_v1(p_carriers text[], p_quiet double preci
     WHERE c.id IN (
         SELECT q.id FROM papayya.cohort q
         WHERE q.fired_at IS NULL AND q.carrier = ANY (p_carriers) AND q.size IS NOT NULL
+          AND q.created_at > papayya.now() - interval '30 days' -- nobody waits for it any more
           AND coalesce(q.checked_at, q.created_at) < papayya.now() - make_interval(secs => p_quiet)
           AND q.size = (SELECT count(*) FROM papayya.cohort_part p JOIN papayya.item i ON i.id = p.item_id
                         WHERE p.cohort_id = q.id AND i.send_at IS NULL
@@ -183,9 +184,11 @@ BEGIN
     FROM papayya.release_v1(p_item, p_fence, CASE WHEN p_delay > 0 THEN 'waiting' ELSE 'queued' END::papayya.item_state, p_reason,
                             p_delay, p_findings, p_cost_nusd, p_tokens) AS r;
     IF verdict NOT IN ('waiting', 'queued') THEN RETURN; END IF;
-    INSERT INTO papayya.payload (tenant_id, hash, codec, size, body) VALUES (v_tenant, p_hash, p_codec, p_size, p_body)
-    ON CONFLICT DO NOTHING;
-    UPDATE papayya.item i SET dispatch_no = i.dispatch_no + 1, sends = 1, envelope_hash = p_hash,
+    IF p_body IS NOT NULL THEN
+        INSERT INTO papayya.payload (tenant_id, hash, codec, size, body) VALUES (v_tenant, p_hash, p_codec, p_size, p_body)
+        ON CONFLICT DO NOTHING;
+    END IF;
+    UPDATE papayya.item i SET dispatch_no = i.dispatch_no + 1, sends = 1, envelope_hash = coalesce(p_hash, i.envelope_hash),
            send_at = papayya.now() + make_interval(secs => p_delay + p_resend)
     WHERE i.id = p_item AND i.state IN ('waiting', 'queued') RETURNING i.dispatch_no INTO dispatch_no;
 END $$;
@@ -232,7 +235,7 @@ CREATE FUNCTION papayya.hand_back_v1(p_run text, p_carriers text[], p_limit int)
           AND (i.state = 'paused' OR (i.state = 'waiting' AND i.send_at IS NULL) OR (i.state = 'queued' AND i.send_at <= papayya.now()))
         ORDER BY i.id LIMIT p_limit FOR NO KEY UPDATE OF i SKIP LOCKED
     ), back AS (
-        UPDATE papayya.item i SET state = 'cancelled', reason = 'handed back to ' || coalesce(i.carrier, 'its carrier'),
+        UPDATE papayya.item i SET state = 'cancelled', reason = 'handed back to ' || coalesce(split_part(i.carrier, ':', 1), 'its carrier'),
                finished_at = papayya.now(), due_at = NULL, send_at = NULL, paused_by = NULL, envelope_hash = NULL,
                dispatch_no = i.dispatch_no + 1
         FROM held WHERE i.id = held.id RETURNING i.*, held.hash, held.delay

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from papayya_core.carriers import served
 from papayya_core.cli.state import Cli
 from papayya_core.errors import PapayyaError
 
@@ -46,7 +47,7 @@ def import_carriers(cli: Cli) -> Plugins:
 
 def ready_carriers(plugins: Plugins) -> dict[str, Carrier]:
     """Pick the carriers that this process can send through."""
-    return {name: one for name, one in plugins.carriers().items() if one.ready()}
+    return served(plugins.carriers().values())
 
 
 def no_carrier(cli: Cli) -> NoCarrier:

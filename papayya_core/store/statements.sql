@@ -135,7 +135,7 @@ SELECT papayya.wake_v1(%(limit)s::int);
 
 -- name: claim_sends
 -- Queued items to send again.
-SELECT item_id, item_key, run_name, carrier, agent_name, tenant_name, dispatch_no, envelope_hash, sends, parked, item_digest, codec, envelope, ended
+SELECT item_id, item_key, run_name, carrier, agent_name, tenant_name, dispatch_no, envelope_hash, sends, parked, item_digest, codec, envelope, ended, overtaken
 FROM papayya.claim_sends_v1(%(carriers)s::text[], %(backoff)s::float8, %(limit)s::int);
 
 -- name: publish

@@ -355,7 +355,7 @@ class AsyncStore:
         self,
         item_id: int,
         fence: int,
-        envelope: Body,
+        envelope: Body | None,
         *,
         reason: str,
         delay: float,
@@ -366,11 +366,13 @@ class AsyncStore:
     ) -> tuple[str, int]:
         """End the dispatch of an item whose worker is about to send it again by itself.
 
-        Returns the verdict (waiting, queued, or how else it ended) and the envelope's number.
+        Without an envelope the one before stays. Returns the verdict (waiting, queued, or how else
+        it ended) and the envelope's number.
         """
         params = _ending(item_id, fence, "queued", reason, findings, cost_nusd, tokens)
-        params |= {"delay": delay, "resend": resend, "hash": envelope.hash, "codec": envelope.codec}
-        params |= {"size": envelope.size, "body": envelope.data}
+        params |= {"delay": delay, "resend": resend}
+        fields = ("hash", "codec", "size", "body")
+        params |= dict(zip(fields, envelope or (None,) * len(fields), strict=True))
         [[verdict, number]] = await self.fetch("hand_over", params)
         return str(verdict), int(number)
 

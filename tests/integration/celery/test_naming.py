@@ -13,6 +13,7 @@ import pytest
 from celery import chain, chord, group
 
 import papayya
+from papayya_celery.apps import by_carrier
 from papayya_celery.repair import fire_stuck_chords
 from papayya_core.audit import audit
 from papayya_core.runtime import runtime
@@ -132,7 +133,7 @@ def test_flushed_chord(family: Scene, redis_server: RedisServer) -> None:
     redis_server.flushall()
     family.resume(run="flushed")
     ended(family, "flushed", 2)
-    stuck = partial(fire_stuck_chords, runtime().engine().store, 0.0, None)
+    stuck = partial(fire_stuck_chords, runtime().engine().store, list(by_carrier()), 0.0, None)
     family.until(stuck, "the chord is completed")
     rows = ended(family, "flushed", 3)
     assert [row[:3] for row in rows][2] == ("total", "inc", "acme")

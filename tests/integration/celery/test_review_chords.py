@@ -40,7 +40,7 @@ def stage(
 
 def stuck(stage: Scene) -> list[Any]:
     """List the chords that are taken for stuck, had they rested for long."""
-    params = {"carriers": ["celery"], "quiet": 0.0, "limit": 50}
+    params = {"carriers": ["celery:app"], "quiet": 0.0, "limit": 50}
     return list(runtime.runtime().engine().store.fetch("stuck_cohorts", params))
 
 

@@ -44,6 +44,7 @@ class Sent(NamedTuple):
     codec: int | None
     envelope: bytes | None
     ended: bool
+    overtaken: bool
 
 
 class Contract:

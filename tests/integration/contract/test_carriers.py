@@ -217,15 +217,22 @@ def test_untold_for_ever(db: Contract, papayya_clock: Clock) -> None:
     assert db.open(item).told is True
 
 
-def test_poison_is_told(db: Contract, papayya_clock: Clock) -> None:
-    """An item that the sweep ends is sent once more, so that its carrier learns the end."""
+def test_poison_is_told(db: Contract) -> None:
+    """An item that the sweep ends is sent once more at once, so that its carrier learns the end."""
     item = int(db.publish("a")[0][1])
     db.fence(item)
     assert [row[4] for row in db.sweep("w1", max_deliveries=1)] == ["failed"]
-    assert db.sends() == []
-    papayya_clock.shift(61)
     assert [(one.item_id, one.ended) for one in db.sends()] == [(item, True)]
     assert db.open(item, takeover=True).verdict == "failed"
+
+
+def test_poison_at_open_is_untold(db: Contract) -> None:
+    """Who opens an item once too often ends it, and has to tell its carrier."""
+    item = int(db.publish("a")[0][1])
+    db.fence(item)
+    opened = db.open(item, takeover=True, max_deliveries=1)
+    assert (opened.verdict, opened.told) == ("failed", False)
+    assert db.fact(item, "send_at > papayya.now()") is True
 
 
 def test_cancelled_is_told(db: Contract, papayya_clock: Clock) -> None:
@@ -382,3 +389,18 @@ def test_published_again(db: Contract) -> None:
     assert (second != first, ordinal, state, fresh) == (True, 2, "queued", True)
     assert db.publish_one("a")[0] == second
     assert db.unexplained() == []
+
+
+def test_overtaken(db: Contract, papayya_clock: Clock) -> None:
+    """A message is known to be overtaken when one that was sent after it has arrived."""
+    first, *_ = db.publish_one("a", digest=b"1")
+    papayya_clock.shift(1)
+    second, *_ = db.publish_one("b", digest=b"2")
+    papayya_clock.shift(60)
+    assert sorted((one.item_id, one.overtaken) for one in db.sends()) == [
+        (first, False),
+        (second, False),
+    ]
+    db.open(second)
+    papayya_clock.shift(121)
+    assert [(one.item_id, one.overtaken) for one in db.sends()] == [(first, True)]
