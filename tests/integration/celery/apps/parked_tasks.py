@@ -145,6 +145,7 @@ def gather(
     note("begun", name)
     step("pay", pay, name)
     meet(self, name, plan)
+    step("look around", int)
     step("join", note, "gathered", name)
     return flat([parts])
 
