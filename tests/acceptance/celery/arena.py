@@ -28,6 +28,7 @@ APP = Path(__file__).parent / "apps" / "fire.py"
 PATIENCE_S = 25.0
 LEASE_S = 4.0
 SETTINGS = {"PAPAYYA_LEASE_SECONDS": f"{LEASE_S:g}", "PAPAYYA_HEARTBEAT_SECONDS": "1"}
+SETTINGS |= {"PAPAYYA_MAX_DELIVERIES": "3"}
 OPEN = (
     "SELECT key, state, send_at FROM papayya.item WHERE finished_at IS NULL OR send_at IS NOT NULL"
 )

@@ -107,7 +107,7 @@ def poison(name: str) -> str:
 
 
 @task(name="fire.forgive")
-def forgive(*_: Any, name: str) -> None:
+def forgive(task_id: str, *, name: str) -> None:
     """Be an errback: pay once."""
     run.task("forgive", pay, name, "forgive")
 
