@@ -74,6 +74,7 @@ def meet(task: Any, name: str, plan: str) -> None:
     for word in plan.split(","):
         if word != "go" and is_first(name, word):
             happen(task, name, word)
+    step("look around", int)  # here it learns of a pause; the step after it is where it parks
 
 
 def happen(task: Any, name: str, plan: str) -> None:
@@ -133,7 +134,6 @@ def work(self: Any, *before: Any, name: str, plan: str = "go", tenant: str | Non
     note("tries", f"{name} {self.request.retries}")
     step("pay", pay, name)
     meet(self, name, plan)
-    step("look around", int)
     return step("join", lambda: [*flat(before), name])
 
 
@@ -145,7 +145,6 @@ def gather(
     note("begun", name)
     step("pay", pay, name)
     meet(self, name, plan)
-    step("look around", int)
     step("join", note, "gathered", name)
     return flat([parts])
 
