@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -29,6 +30,7 @@ class Installation:
     only: Only = None
     recover: Mapping[str, bool] = field(default_factory=dict)
     pump: bool = True
+    number: int = field(default_factory=itertools.count().__next__)
     _agents: dict[str, Agent] = field(default_factory=dict)
 
     @property
@@ -95,10 +97,14 @@ def of(app: Any) -> Installation | None:
 
 
 def every() -> list[Installation]:
-    """List the installations of this process."""
-    return [found for found in map(of, list(_apps)) if found is not None]
+    """List the installations of this process, in their order."""
+    found = [inst for inst in map(of, list(_apps)) if inst is not None]
+    return sorted(found, key=lambda inst: inst.number)
 
 
 def by_carrier() -> dict[str, Installation]:
-    """Find the installations by the names that their items are carried under."""
+    """Find the installations by the names that their items are carried under.
+
+    Of two apps of one name the later is meant: tests and reloads make an app anew.
+    """
     return {found.carrier: found for found in every()}
