@@ -162,7 +162,8 @@ SELECT papayya.told_v1(%(item)s);
 
 -- name: revoked
 -- The carrier has thrown a message away: its item is cancelled, and the carrier knows that.
-SELECT papayya.told_v1(gone) FROM papayya.cancel_v1(NULL, ARRAY[%(item)s::bigint], %(reason)s) AS gone;
+SELECT papayya.told_v1(%(item)s)
+FROM (SELECT count(*) FROM papayya.cancel_v1(NULL, ARRAY[%(item)s::bigint], %(reason)s)) AS gone;
 
 -- name: give_up
 -- The end of an item that its worker cannot close.

@@ -121,7 +121,7 @@ def test_expired(fire: Arena) -> None:
     assert [fire.result(one) for one in others] == blockers
     with pytest.raises(TaskRevokedError):
         lost.get(timeout=45)
-    assert fire.item(expired)["state"] == "cancelled"
+    fire.until(lambda: fire.item(expired)["state"] == "cancelled", "its item is cancelled")
     old = "SELECT 1 FROM papayya.item WHERE key = %s AND parked_at < now() - interval '3 s'"
     fire.until(lambda: fire.query(old, patient), "it has been parked for longer than it may wait")
     fire.resume([patient])

@@ -404,3 +404,14 @@ def test_overtaken(db: Contract, papayya_clock: Clock) -> None:
     db.open(second)
     papayya_clock.shift(121)
     assert [(one.item_id, one.overtaken) for one in db.sends()] == [(first, True)]
+
+
+def test_revoked(db: Contract) -> None:
+    """A message that its carrier threw away is not sent again, whoever cancelled its item before."""
+    item = int(db.publish("a")[0][1])
+    db.fence(item)
+    db.cancel(None, [item])
+    db.sweep("w1")
+    assert db.fact(item, "send_at IS NOT NULL") is True
+    db.call("revoked", item=item, reason="it was revoked")
+    assert db.fact(item, "send_at IS NULL AND state = 'cancelled' AND reason = 'enough'") is True
