@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test lint format generate counts bench chaos compat
+.PHONY: help setup demo check test lint format generate counts bench tax chaos compat
 .PHONY: lint-format lint-code lint-types lint-layers lint-twins
 .NOTPARALLEL:
 
@@ -59,6 +59,9 @@ counts: $(READY) ## note how many tests there are, for make test to insist on
 bench: $(READY) ## measure what a checkpoint costs
 	@.venv/bin/uv sync --quiet --locked --all-extras --inexact --group bench --python .venv/bin/python
 	@$(PYTHON_IN) -m tests.benchmarks.checkpoint $(ARGS)
+
+tax: $(READY) ## measure what Papayya costs a Celery task; needs redis-server
+	@$(PYTHON_IN) -m tests.benchmarks.celery_tax $(ARGS)
 
 chaos: $(READY) ## kill Celery workers, brokers and Postgres for five minutes; ARGS="--broker rabbitmq"
 	@$(PYTHON_IN) -m tests.chaos.celery_chaos $(ARGS)
