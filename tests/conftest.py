@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,3 +47,12 @@ def _pg15() -> Path:
     if not (bin_dir / "initdb").exists():
         pytest.skip(f"no Postgres 15 in {bin_dir}; install it, or name its bin in {PG15_VARIABLE}")
     return bin_dir
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _apps_are_left() -> Iterator[None]:
+    """Leave the Celery apps of a module to themselves: a pump in another would send for them."""
+    yield
+    apps: Any = sys.modules.get("papayya_celery.apps")
+    for inst in apps.every() if apps is not None else ():
+        apps.forget(inst.app)

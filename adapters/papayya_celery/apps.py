@@ -96,6 +96,12 @@ def of(app: Any) -> Installation | None:
     return found
 
 
+def forget(app: Any) -> None:
+    """Leave an app to itself from now on; its messages are no items any more."""
+    _apps.discard(app)
+    vars(app).pop(_SLOT, None)
+
+
 def every() -> list[Installation]:
     """List the installations of this process, in their order."""
     found = [inst for inst in map(of, list(_apps)) if inst is not None]

@@ -7,12 +7,18 @@ from contextlib import contextmanager
 
 from celery import _state
 
+from papayya_celery import apps
+
 
 @contextmanager
 def forgotten_tasks() -> Iterator[None]:
-    """Forget, at the end of the block, the tasks that were defined in it."""
+    """Forget, at the end of the block, the tasks that were defined in it, and its installations."""
     before = set(_state._on_app_finalizers)  # type: ignore[attr-defined]
+    installed = {inst.number for inst in apps.every()}
     try:
         yield
     finally:
         _state._on_app_finalizers &= before  # type: ignore[attr-defined]
+        for inst in apps.every():
+            if inst.number not in installed:
+                apps.forget(inst.app)

@@ -106,7 +106,7 @@ def test_message_and_item(
     header = {"run": result.id, "tenant": "acme", "id": item.id}
     assert message["headers"]["papayya"] == header
     assert [run[1:] for run in rows(dsn, f"{RUN} WHERE name = %s", result.id)] == [
-        ("tag", "celery", True, None)
+        ("tag", "celery:publisher", True, None)
     ]
 
 

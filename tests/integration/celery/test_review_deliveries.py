@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from weakref import WeakKeyDictionary
 
 import pytest
 from celery import Celery, current_app
@@ -55,9 +54,8 @@ def test_second_copy_is_no_error(stage: Scene) -> None:
     assert "Traceback" not in stage.worker.said()
 
 
-def test_current_app_is_an_app(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_current_app_is_an_app() -> None:
     """Celery's proxy of the current app can be given; nothing of the app is read for it."""
-    monkeypatch.setattr(apps, "_installed", WeakKeyDictionary())
     with forgotten_tasks():
         app = Celery("lazy", set_as_current=True)
         app.config_from_object("no.such.module")
