@@ -57,7 +57,7 @@ def test_backlog(patient: Arena) -> None:
     results = [light.delay(name=name) for name in names]
     for number in (0, 150):
         patient.held("body", names[number])
-        patient.until(lambda: patient.query(LATE, names[299], 3 * LEASE_S), "leases have passed")
+        patient.until(lambda: patient.query(LATE, names[299], 2 * LEASE_S), "leases have passed")
         patient.go("body", names[number])
     assert [patient.result(one) for one in results] == names
     patient.settle()

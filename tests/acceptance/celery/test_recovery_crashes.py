@@ -11,6 +11,7 @@ from celery import chain, chord
 from tests.acceptance.celery.arena import Arena
 
 BROKERS = pytest.mark.parametrize("broker", ["redis", "rabbitmq"], indirect=True, scope="module")
+REDIS = pytest.mark.parametrize("broker", ["redis"], indirect=True, scope="module")
 CRASHES = {
     "closed": "the item has ended, and nothing that follows was begun",
     "captured": "what follows is in Postgres, and the broker has not seen it",
@@ -59,6 +60,7 @@ def test_crash_after_the_body(fire: Arena) -> None:
         assert fire.paid(*flow.works, flow.link, flow.body) == flow.payments()
 
 
+@REDIS
 @pytest.mark.parametrize("place", ["handed", "sent"])
 def test_crash_in_a_retry(fire: Arena, place: str) -> None:
     """A retry is neither lost nor doubled when its worker dies before or after it is sent."""
@@ -78,6 +80,7 @@ def test_crash_in_a_retry(fire: Arena, place: str) -> None:
     assert fire.paid(*names, body) == once | {f"{body} gather": 1}
 
 
+@REDIS
 @pytest.mark.parametrize("place", ["captured", "sent"])
 def test_publisher_killed(fire: Arena, place: str) -> None:
     """A message is not lost whose publisher died once Postgres had it."""
