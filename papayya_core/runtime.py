@@ -240,3 +240,13 @@ def configure(settings: Settings | None = None, plugins: Iterable[object] = ()) 
             _runtime.close()
         _runtime = Runtime(settings, plugins)
         return _runtime
+
+
+def _renew_lock() -> None:
+    """A thread of the parent may have held the lock when this child was forked."""
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
