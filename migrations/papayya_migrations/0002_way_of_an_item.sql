@@ -219,6 +219,9 @@ DECLARE
     v_now timestamptz := papayya.now();
     v_state papayya.item_state := CASE WHEN p_refusal IS NOT NULL THEN 'failed' ELSE p_state END;
 BEGIN
+    -- one at a time: what another has just made of the same input is seen below
+    PERFORM FROM papayya.item i
+    WHERE i.run_id = p_run AND i.agent_id = p_agent AND i.tenant_id = p_tenant AND i.key = p_key AND i.ordinal = 1 FOR NO KEY UPDATE;
     SELECT i.id, i.ordinal INTO id, ordinal FROM papayya.item i
     WHERE i.run_id = p_run AND i.agent_id = p_agent AND i.tenant_id = p_tenant AND i.key = p_key
       AND i.input_digest IS NOT DISTINCT FROM p_digest ORDER BY i.ordinal LIMIT 1;
