@@ -14,6 +14,7 @@ from typing import Any
 import click
 import pluggy
 
+from papayya_core.call import CallFacts, Priced, PriceQuestion
 from papayya_core.carriers import Carrier
 from papayya_core.checks import CheckContext, Identity
 from papayya_core.contract import Finding, Transition
@@ -81,6 +82,37 @@ def decide_retry(
     When: after the failed attempt, before it is recorded. ``attempts``: how many failed so far, over
     all deliveries; ``limit``: the setting PAPAYYA_STEP_ATTEMPTS. Returns: the first RetryDecision
     wins (``delay`` in seconds, None to give up). An exception counts as no answer. Since 0.1.
+    """
+
+
+@hookspec(firstresult=True)
+def normalise_call(url: str, request: Any, response: Any | None) -> CallFacts | None:
+    """Read a call to a provider whose wire format Papayya does not know.
+
+    When: before a POST with a JSON body to a registered host is sent (``response`` None), after its
+    answer came, and when a person looks at the call. ``url``: without its query; ``request``,
+    ``response``: the parsed JSON, or the text of what is none. Returns: the first wins; None leaves
+    the exchange alone. An exception counts as no answer and is logged. Since 0.1.
+    """
+
+
+@hookspec(firstresult=True)
+def price(question: PriceQuestion) -> Priced | None:
+    """Say what tokens cost, where the table of `papayya prices` does not.
+
+    When: before a call is sent (for its upper bound) and after it was answered. Returns: the first
+    Priced wins; None everywhere: the call is unpriced, its cost is not known.
+    An exception counts as no answer and is logged. Since 0.1.
+    """
+
+
+@hookspec
+def redact(text: str) -> str | None:
+    """Take out of a text what people must not see, beyond what Papayya knows.
+
+    When: before a prompt, an answer, an error or a finding is shown or logged. Returns: the text to
+    show, None to leave it; one plugin after the other is asked. An exception: the text is withheld.
+    Since 0.1.
     """
 
 

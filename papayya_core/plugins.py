@@ -18,6 +18,7 @@ import click
 import pluggy
 
 from papayya_core import defaults, hookspecs, rules
+from papayya_core.call import CallFacts, Priced, PriceQuestion
 from papayya_core.carriers import Carrier
 from papayya_core.checks import CheckContext, Identity
 from papayya_core.contract import Finding, Severity, Transition
@@ -130,6 +131,30 @@ class Plugins:
         found = self._decide("decide_retry", _is_decision, error=error, **facts)
         return found if found is not None else rules.default_retry(error, attempts, limit)
 
+    def normalise_call(self, url: str, request: Any, response: Any) -> CallFacts | None:
+        """Ask what a call is."""
+        facts = {"url": url, "request": request, "response": response}
+        found: CallFacts | None = self._decide("normalise_call", _is(CallFacts), **facts)
+        return found
+
+    def price(self, question: PriceQuestion) -> Priced | None:
+        """Ask what tokens cost."""
+        found: Priced | None = self._decide("price", _is_price, question=question)
+        return found
+
+    def redact(self, text: str) -> str:
+        """Let plugins take out of a text what people must not see."""
+        for impl in self._manager.hook.redact.get_hookimpls():
+            try:
+                found = _call(impl, {"text": text})
+            except Exception:
+                logger.exception(
+                    "plugin %s failed in redact; the text is withheld", impl.plugin_name
+                )
+                return "[withheld: the redactor failed]"
+            text = found if isinstance(found, str) else text
+        return text
+
     def check(self, context: CheckContext) -> list[Finding]:
         """Collect what all checks find; a broken check becomes a note."""
         findings: list[Finding] = []
@@ -188,6 +213,14 @@ class _Encoders:
 
 def _call(impl: pluggy.HookImpl, facts: dict[str, Any]) -> Any:
     return impl.function(**{name: facts[name] for name in (*impl.argnames, *impl.kwargnames)})
+
+
+def _is(kind: type) -> Callable[[Any], bool]:
+    return lambda answer: isinstance(answer, kind)
+
+
+def _is_price(answer: object) -> bool:
+    return isinstance(answer, Priced) and answer.nusd >= 0
 
 
 def _is_class(answer: object) -> bool:

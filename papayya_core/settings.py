@@ -21,6 +21,7 @@ FOREIGN = f"{PREFIX}TEST_"  # read by the test fixtures, not here
 
 Mode = Literal["enforce", "observe", "off"]
 Heartbeat = Literal["process", "thread", "off"]
+Capture = Literal["full", "hash", "off"]
 
 
 class SettingsWarning(UserWarning):
@@ -51,6 +52,16 @@ def _one_of(*words: str) -> Kind:
         return text.lower()
 
     return Kind(" | ".join(words), parse)
+
+
+def _some_of(*words: str) -> Kind:
+    def parse(text: str) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(_parse_names(text.lower())))
+        if not set(names) <= set(words):
+            raise ValueError(text)
+        return names
+
+    return Kind(f"none, or some of {', '.join(words)} with commas between them", parse)
 
 
 def _at_least(least: int) -> Kind:
@@ -114,6 +125,7 @@ SECONDS = _seconds(zero=False)
 SWITCH = Kind("1 | 0 | true | false | yes | no | on | off", _parse_switch)
 DIRECTORY = Kind("a directory", lambda text: Path(text).expanduser().absolute())
 NAMES = Kind("none, or names with commas between them", _parse_names)
+SECRETS = Kind("none, or Fernet keys with commas between them", _parse_names)
 
 
 def _setting(default: object, kind: Kind, doc: str) -> Any:
@@ -173,6 +185,33 @@ class Settings:
     pool_size: int = _setting(8, _at_least(1), "The most connections one process keeps open.")
     prepare: bool = _setting(
         True, SWITCH, "Use prepared statements; set 0 behind a pooler that cannot keep them."
+    )
+    capture: Capture = _setting(
+        "full",
+        _one_of("full", "hash", "off"),
+        "What is kept of prompts and answers: all, their hashes, nothing. Only full can replay.",
+    )
+    encryption_key: tuple[str, ...] | None = _setting(
+        None,
+        SECRETS,
+        "Keys that payloads are encrypted with: the first encrypts, all decrypt.",
+    )
+    redact: tuple[str, ...] = _setting(
+        ("secrets",),
+        _some_of("secrets", "email", "card"),
+        "What is taken out of texts before people see them.",
+    )
+    llm: bool = _setting(True, SWITCH, "Record calls of model clients inside items.")
+    llm_hosts: tuple[str, ...] | None = _setting(
+        None,
+        NAMES,
+        "Hosts whose model calls are recorded whatever client makes them: host, or host=provider.",
+    )
+    llm_usage: bool = _setting(
+        True, SWITCH, "Ask OpenAI's streams for their usage where the caller did not."
+    )
+    sdk_retries: bool = _setting(
+        True, SWITCH, "Let clients try again by themselves inside items; 0 leaves it to the steps."
     )
     import_: tuple[str, ...] | None = _setting(
         None,

@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE_ROOTS = ("papayya_core", "adapters")
+SOURCE_ROOTS = ("papayya_core", "adapters", "interceptors")
 SUFFIX = "_async"
 HEADER = "# Generated from {source} by tools/unasync.py: do not edit, run `make generate`."
 MARK = HEADER.split("{", maxsplit=1)[0]

@@ -1,0 +1,1 @@
+"""Calls of model clients become calls of the item they are made for."""
