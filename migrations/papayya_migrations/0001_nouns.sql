@@ -26,6 +26,10 @@ CREATE TYPE papayya.item_state AS ENUM
 CREATE TYPE papayya.outcome AS ENUM ('ok', 'degraded', 'failed');
 CREATE TYPE papayya.severity AS ENUM ('note', 'degraded', 'failed');
 CREATE TYPE papayya.step_state AS ENUM ('started', 'completed', 'failed', 'unstored');
+CREATE TYPE papayya.call_kind AS ENUM ('llm', 'embedding', 'tool', 'retrieval');
+-- pending: sent, no end known · answered: whole, and in the journal · failed: refused, nothing is billed · void: never sent ·
+-- uncertain: nobody knows what became of it · broken: its stream ended early · replayed: answered from the journal
+CREATE TYPE papayya.call_state AS ENUM ('pending', 'answered', 'failed', 'void', 'uncertain', 'broken', 'replayed');
 CREATE TYPE papayya.pauser AS ENUM ('budget', 'hand', 'code');
 CREATE TYPE papayya.ending AS ENUM
     ('completed', 'failed', 'cancelled', 'paused', 'waiting', 'released', 'lost');
@@ -104,6 +108,9 @@ CREATE TABLE papayya.item (
     cost_nusd     papayya.amount NOT NULL DEFAULT 0,
     tokens        papayya.amount NOT NULL DEFAULT 0,
     steps         int NOT NULL DEFAULT 0,
+    calls         int NOT NULL DEFAULT 0,
+    unpriced      int NOT NULL DEFAULT 0,   -- of its calls; their cost is in no sum
+    uncertain_nusd papayya.amount NOT NULL DEFAULT 0, -- what calls without a known end may have cost at most
     created_at    timestamptz NOT NULL DEFAULT papayya.now(),
     started_at    timestamptz,
     finished_at   timestamptz,
@@ -161,12 +168,93 @@ CREATE TABLE papayya.step (
     result_hash bytea,                      -- payload, when it is not small
     error       json,
     attempts    int NOT NULL DEFAULT 1,
-    cost_nusd   papayya.amount NOT NULL DEFAULT 0,
+    cost_nusd   papayya.amount NOT NULL DEFAULT 0, -- as reported; what its calls cost stands with them
     tokens      papayya.amount NOT NULL DEFAULT 0,
     started_at  timestamptz NOT NULL,
     finished_at timestamptz,
     PRIMARY KEY (item_id, label, args_hash, ordinal)
 );
+
+-- What calls of a step have in common: the step's key, short.
+CREATE FUNCTION papayya.scope_v1(p_label text, p_args_hash bytea, p_ordinal int) RETURNS bytea
+    LANGUAGE sql IMMUTABLE
+    AS $$ SELECT substr(sha256(convert_to(p_label, 'UTF8') || '\x00' || p_args_hash || '\x00' || convert_to(p_ordinal::text, 'UTF8')), 1, 16) $$;
+
+-- One exchange with a model provider, a tool or a retriever; every attempt is one. Written before it is sent (its hold)
+-- and after it ended (its settlement). Its answer is the journal: the same request of the same step is answered from it.
+CREATE TABLE papayya.call (
+    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    item_id        bigint NOT NULL,
+    run_id         bigint NOT NULL,
+    tenant_id      bigint NOT NULL,
+    dispatch_id    bigint NOT NULL,
+    n              int NOT NULL,            -- its step's number in that dispatch; 0: outside any
+    scope          bytea NOT NULL,          -- of its step, see scope_v1; empty: outside any
+    key            bytea NOT NULL,          -- of the request, without its volatile fields
+    ordinal        int NOT NULL,            -- which answer to this request in this step
+    attempt        int NOT NULL DEFAULT 1,
+    token          bigint NOT NULL,         -- of the statement that made it
+    kind           papayya.call_kind NOT NULL,
+    state          papayya.call_state NOT NULL DEFAULT 'pending',
+    provider       text,
+    schema         text,                    -- the wire format
+    url            text,                    -- host and path
+    model          text NOT NULL,           -- as asked for; a tool's or retriever's name
+    answered_by    text,
+    response_id    text,
+    request_id     text,
+    status         int,
+    retry_after    double precision,        -- seconds
+    sdk_retries    int NOT NULL DEFAULT 0,
+    finish         text,
+    streamed       boolean NOT NULL DEFAULT false,
+    samples        int NOT NULL DEFAULT 1,
+    tools          text[],                  -- offered
+    tool_calls     text[],                  -- asked for
+    tokens_input   papayya.amount,
+    tokens_cache_read papayya.amount,
+    tokens_cache_write papayya.amount,
+    tokens_cache_write_1h papayya.amount,
+    tokens_output  papayya.amount,          -- with those of reasoning
+    tokens_reasoning papayya.amount,
+    estimated      boolean NOT NULL DEFAULT false, -- the provider did not say how many
+    cost_nusd      papayya.amount,          -- NULL: not known
+    price_source   text,
+    held_nusd      papayya.amount,          -- what it may cost, or may have cost beyond cost_nusd, at most; NULL: no bound
+    unbounded      text,                    -- why there is no bound
+    request_hash   bytea,                   -- payload
+    response_hash  bytea,                   -- payload
+    headers        json,
+    error          text,
+    replay_of      bigint,
+    resampled      boolean NOT NULL DEFAULT false, -- asked anew, because the answer before was no good
+    rejected       boolean NOT NULL DEFAULT false, -- its answer was no good: it is not given again
+    started_at     timestamptz NOT NULL DEFAULT papayya.now(),
+    seconds        double precision,
+    first_seconds  double precision,        -- to the first piece of the answer
+    finished_at    timestamptz,
+    reconciled_at  timestamptz,             -- by hand
+    CONSTRAINT an_ended_call_has_an_end CHECK ((finished_at IS NULL) = (state = 'pending'))
+) WITH (fillfactor = 80);
+CREATE INDEX call_item ON papayya.call (item_id, scope, key, ordinal);
+CREATE INDEX call_run ON papayya.call (run_id);
+CREATE INDEX call_pending ON papayya.call (dispatch_id) WHERE state = 'pending';
+
+-- What was spent for a tenant in a run, in shards, so that concurrent workers do not queue for one row.
+-- Written in the transaction that writes the call or the report.
+CREATE TABLE papayya.spend (
+    run_id         bigint NOT NULL,
+    tenant_id      bigint NOT NULL,
+    shard          smallint NOT NULL,
+    cost_nusd      bigint NOT NULL DEFAULT 0,
+    tokens         bigint NOT NULL DEFAULT 0,
+    calls          bigint NOT NULL DEFAULT 0,
+    unpriced       bigint NOT NULL DEFAULT 0,
+    uncertain      bigint NOT NULL DEFAULT 0,
+    uncertain_nusd bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (run_id, tenant_id, shard)
+) WITH (fillfactor = 30);
+CREATE INDEX spend_tenant ON papayya.spend (tenant_id);
 
 CREATE TABLE papayya.payload (
     tenant_id  bigint NOT NULL,

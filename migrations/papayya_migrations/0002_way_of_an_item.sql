@@ -18,12 +18,19 @@ CREATE FUNCTION papayya.outcome_v1(p_item bigint) RETURNS papayya.outcome
     FROM papayya.finding WHERE item_id = p_item AND retired_at IS NULL
     $$;
 
--- What the steps of an item have cost. The item keeps it from its end on.
-CREATE FUNCTION papayya.steps_sum_v1(p_item bigint) RETURNS TABLE (cost bigint, tokens bigint, steps bigint)
+-- What an item has cost: what its steps reported and what its calls cost. The item keeps it from its end on.
+CREATE FUNCTION papayya.item_sum_v1(p_item bigint)
+    RETURNS TABLE (cost bigint, tokens bigint, steps int, calls int, unpriced int, uncertain bigint)
     LANGUAGE sql STABLE
     AS $$
-    SELECT coalesce(sum(st.cost_nusd), 0)::bigint, coalesce(sum(st.tokens), 0)::bigint, count(*) FILTER (WHERE st.n > 0)
-    FROM papayya.step st WHERE st.item_id = p_item
+    SELECT (st.cost + c.cost)::bigint, (st.tokens + c.tokens)::bigint, st.steps::int, c.calls::int, c.unpriced::int, c.uncertain::bigint
+    FROM (SELECT coalesce(sum(s.cost_nusd), 0) AS cost, coalesce(sum(s.tokens), 0) AS tokens, count(*) FILTER (WHERE s.n > 0) AS steps
+          FROM papayya.step s WHERE s.item_id = p_item) AS st,
+         (SELECT coalesce(sum(k.cost_nusd), 0) AS cost, count(*) FILTER (WHERE k.state <> 'replayed') AS calls,
+                 coalesce(sum(k.tokens_input + k.tokens_cache_read + k.tokens_cache_write + k.tokens_cache_write_1h + k.tokens_output), 0) AS tokens,
+                 count(*) FILTER (WHERE k.state IN ('answered', 'broken') AND k.cost_nusd IS NULL) AS unpriced,
+                 coalesce(sum(k.held_nusd) FILTER (WHERE k.state IN ('uncertain', 'broken')), 0) AS uncertain
+          FROM papayya.call k WHERE k.item_id = p_item) AS c
     $$;
 
 CREATE FUNCTION papayya.register_agent_v1(
@@ -79,7 +86,7 @@ BEGIN
     IF v_version = 1 THEN
         INSERT INTO papayya.budget_spend (budget_id, shard, spent_nusd)
         SELECT v_id, 0, s.spent
-        FROM (SELECT sum(st.cost_nusd) AS spent FROM papayya.item i JOIN papayya.step st ON st.item_id = i.id
+        FROM (SELECT sum(x.cost) AS spent FROM papayya.item i, LATERAL papayya.item_sum_v1(i.id) AS x
               WHERE i.run_id = p_run AND (p_agent IS NULL OR i.agent_id = p_agent)) AS s
         WHERE s.spent > 0;
     END IF;
@@ -94,14 +101,27 @@ CREATE FUNCTION papayya.budget_left_v1(p_run bigint, p_agent bigint) RETURNS big
     FROM papayya.budget b WHERE b.run_id = p_run AND (b.agent_id IS NULL OR b.agent_id = p_agent)
     $$;
 
-CREATE FUNCTION papayya.charge_v1(p_run bigint, p_agent bigint, p_shard bigint, p_nusd bigint) RETURNS void
-    LANGUAGE sql AS $$
-    INSERT INTO papayya.budget_spend AS s (budget_id, shard, spent_nusd)
-    SELECT b.id, (p_shard % 16)::smallint, p_nusd FROM papayya.budget b
-    WHERE b.run_id = p_run AND (b.agent_id IS NULL OR b.agent_id = p_agent) AND p_nusd > 0
-    ORDER BY b.id
-    ON CONFLICT (budget_id, shard) DO UPDATE SET spent_nusd = s.spent_nusd + excluded.spent_nusd
-    $$;
+-- Book what was spent for an item on its run, its tenant and the budgets that apply; the columns are those of spend.
+-- Rows of spend before those of budgets, each in their order, so that two writers cannot deadlock.
+CREATE FUNCTION papayya.charge_v1(p_run bigint, p_agent bigint, p_tenant bigint, p_shard bigint, p_cost bigint, p_tokens bigint,
+                                  p_calls int = 0, p_unpriced int = 0, p_uncertain int = 0, p_uncertain_nusd bigint = 0)
+    RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO papayya.spend AS s (run_id, tenant_id, shard, cost_nusd, tokens, calls, unpriced, uncertain, uncertain_nusd)
+    VALUES (p_run, p_tenant, (p_shard % 16)::smallint, p_cost, p_tokens, p_calls, p_unpriced, p_uncertain, p_uncertain_nusd)
+    ON CONFLICT (run_id, tenant_id, shard) DO UPDATE
+        SET cost_nusd = s.cost_nusd + excluded.cost_nusd, tokens = s.tokens + excluded.tokens, calls = s.calls + excluded.calls,
+            unpriced = s.unpriced + excluded.unpriced, uncertain = s.uncertain + excluded.uncertain,
+            uncertain_nusd = s.uncertain_nusd + excluded.uncertain_nusd;
+    -- a budget may have been set since the item was opened
+    IF p_cost <> 0 AND EXISTS (SELECT FROM papayya.budget b WHERE b.run_id = p_run) THEN
+        INSERT INTO papayya.budget_spend AS s (budget_id, shard, spent_nusd)
+        SELECT b.id, (p_shard % 16)::smallint, p_cost FROM papayya.budget b
+        WHERE b.run_id = p_run AND (b.agent_id IS NULL OR b.agent_id = p_agent)
+        ORDER BY b.id
+        ON CONFLICT (budget_id, shard) DO UPDATE SET spent_nusd = s.spent_nusd + excluded.spent_nusd;
+    END IF;
+END $$;
 
 -- Keep payload bodies, each once per tenant. Rows in hash order, so that two writers cannot deadlock.
 CREATE FUNCTION papayya.keep_payloads_v1(p_tenants bigint[], p_hashes bytea[], p_codecs int[], p_sizes int[], p_bodies bytea[])
@@ -432,9 +452,8 @@ BEGIN
     END IF;
     stored := FOUND;
     verdict := CASE WHEN v_state = 'cancelled' THEN 'cancelled' WHEN v_paused_by IS NOT NULL THEN 'pause' ELSE 'go' END;
-    -- a budget may have been set since the item was opened
-    IF p_cost_nusd > 0 AND stored AND EXISTS (SELECT FROM papayya.budget b WHERE b.run_id = v_run) THEN
-        PERFORM papayya.charge_v1(v_run, v_agent, p_fence, p_cost_nusd);
+    IF stored AND (p_cost_nusd > 0 OR p_tokens > 0) THEN
+        PERFORM papayya.charge_v1(v_run, v_agent, v_tenant, p_fence, p_cost_nusd, p_tokens);
     END IF;
     IF p_budgeted THEN left_nusd := papayya.budget_left_v1(v_run, v_agent); END IF;
 END $$;
@@ -450,7 +469,7 @@ CREATE FUNCTION papayya.checkpoint_v1(p_doc json, p_bodies bytea[], p_budgeted b
 #variable_conflict use_column
 DECLARE
     v_now timestamptz := papayya.now();
-    v_seqs int[]; v_fences bigint[]; v_items bigint[]; v_verdicts text[]; v_stored boolean[]; v_costs bigint[];
+    v_seqs int[]; v_fences bigint[]; v_items bigint[]; v_verdicts text[]; v_stored boolean[]; v_costs bigint[]; v_tokens bigint[];
 BEGIN
     IF p_bodies IS NOT NULL THEN
         PERFORM papayya.keep_payloads_v1(array_agg(live.tenant_id), array_agg(decode(d.x, 'hex')), array_agg(d.y), array_agg(d.z),
@@ -486,10 +505,11 @@ BEGIN
            array_agg(CASE WHEN d.item_id IS NULL THEN 'lost'
                           ELSE (SELECT CASE WHEN i.state = 'cancelled' THEN 'cancelled' WHEN i.paused_by IS NOT NULL THEN 'pause'
                                             ELSE 'go' END FROM papayya.item i WHERE i.id = d.item_id) END),
-           array_agg(kept.item_id IS NOT NULL), array_agg(CASE WHEN kept.item_id IS NULL THEN 0 ELSE d.c END)
-    INTO v_seqs, v_fences, v_items, v_verdicts, v_stored, v_costs
+           array_agg(kept.item_id IS NOT NULL), array_agg(CASE WHEN kept.item_id IS NULL THEN 0 ELSE d.c END),
+           array_agg(CASE WHEN kept.item_id IS NULL THEN 0 ELSE d.t END)
+    INTO v_seqs, v_fences, v_items, v_verdicts, v_stored, v_costs, v_tokens
     FROM d LEFT JOIN kept ON kept.item_id = d.item_id AND kept.args_hash = d.hash AND kept.label = d.l AND kept.ordinal = d.o;
-    IF 0 < ANY (v_costs) THEN PERFORM papayya.charge_batch_v1(v_fences, v_items, v_costs); END IF;
+    IF 0 < ANY (v_costs) OR 0 < ANY (v_tokens) THEN PERFORM papayya.charge_batch_v1(v_fences, v_items, v_costs, v_tokens); END IF;
     IF NOT p_budgeted THEN
         RETURN QUERY SELECT u.q, u.v, u.s, NULL::bigint FROM unnest(v_seqs, v_verdicts, v_stored) AS u (q, v, s);
         RETURN;
@@ -503,17 +523,25 @@ BEGIN
            ON l.run_id = i.run_id AND l.agent_id = i.agent_id;
 END $$;
 
--- The costs of a batch, each row of the budgets once, in their order, so that two batches cannot deadlock.
-CREATE FUNCTION papayya.charge_batch_v1(p_fences bigint[], p_items bigint[], p_costs bigint[]) RETURNS void
-    LANGUAGE sql AS $$
+-- The reports of a batch, each row of spend and of the budgets once, in their order, so that two batches cannot deadlock.
+CREATE FUNCTION papayya.charge_batch_v1(p_fences bigint[], p_items bigint[], p_costs bigint[], p_tokens bigint[]) RETURNS void
+    LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO papayya.spend AS s (run_id, tenant_id, shard, cost_nusd, tokens)
+    SELECT i.run_id, i.tenant_id, (c.fence % 16)::smallint AS shard, sum(c.cost), sum(c.tokens)
+    FROM unnest(p_fences, p_items, p_costs, p_tokens) AS c (fence, item_id, cost, tokens)
+    CROSS JOIN LATERAL (SELECT run_id, tenant_id FROM papayya.item WHERE id = c.item_id LIMIT 1) AS i
+    WHERE c.cost > 0 OR c.tokens > 0 GROUP BY i.run_id, i.tenant_id, shard ORDER BY i.run_id, i.tenant_id, shard
+    ON CONFLICT (run_id, tenant_id, shard) DO UPDATE
+        SET cost_nusd = s.cost_nusd + excluded.cost_nusd, tokens = s.tokens + excluded.tokens;
     INSERT INTO papayya.budget_spend AS s (budget_id, shard, spent_nusd)
     SELECT b.id, (c.fence % 16)::smallint AS shard, sum(c.cost)
     FROM unnest(p_fences, p_items, p_costs) AS c (fence, item_id, cost)
     CROSS JOIN LATERAL (SELECT run_id, agent_id FROM papayya.item WHERE id = c.item_id LIMIT 1) AS i
     JOIN papayya.budget b ON b.run_id = i.run_id AND (b.agent_id IS NULL OR b.agent_id = i.agent_id)
     WHERE c.cost > 0 GROUP BY b.id, shard ORDER BY b.id, shard
-    ON CONFLICT (budget_id, shard) DO UPDATE SET spent_nusd = s.spent_nusd + excluded.spent_nusd
-    $$;
+    ON CONFLICT (budget_id, shard) DO UPDATE SET spent_nusd = s.spent_nusd + excluded.spent_nusd;
+END $$;
 
 -- End an item: its output, findings and the cost outside any step, in one transaction.
 -- Verdicts: completed, failed · cancelled (somebody was faster) · lost (the fence is old: nothing was written).
@@ -554,8 +582,8 @@ BEGIN
         send_at = v_now + make_interval(secs => p_tell), paused_by = NULL,
         outcome = CASE WHEN v_end IN ('completed', 'failed') THEN papayya.outcome_v1(p_item) END,
         output_hash = CASE WHEN v_ended THEN i.output_hash WHEN v_end = 'completed' THEN p_hash END,
-        finished_at = CASE WHEN v_ended THEN i.finished_at ELSE v_now END, cost_nusd = s.cost, tokens = s.tokens, steps = s.steps
-    FROM papayya.steps_sum_v1(p_item) AS s
+        finished_at = CASE WHEN v_ended THEN i.finished_at ELSE v_now END,
+        (cost_nusd, tokens, steps, calls, unpriced, uncertain_nusd) = (SELECT * FROM papayya.item_sum_v1(p_item))
     WHERE id = p_item
     RETURNING papayya.item.outcome, papayya.item.cost_nusd INTO outcome, cost_nusd;
     verdict := v_end;
@@ -570,7 +598,7 @@ BEGIN
     VALUES (i.id, '(outside steps)', '', 1, 0, p_fence, 'code', 'unstored', p_cost_nusd, p_tokens, p_now, p_now)
     ON CONFLICT (item_id, label, args_hash, ordinal) DO UPDATE
         SET cost_nusd = st.cost_nusd + excluded.cost_nusd, tokens = st.tokens + excluded.tokens, finished_at = p_now;
-    PERFORM papayya.charge_v1(i.run_id, i.agent_id, p_fence, p_cost_nusd);
+    PERFORM papayya.charge_v1(i.run_id, i.agent_id, i.tenant_id, p_fence, p_cost_nusd, p_tokens);
 END $$;
 
 CREATE FUNCTION papayya.add_findings_v1(i papayya.item, p_fence bigint, p_findings json) RETURNS void
@@ -581,11 +609,12 @@ CREATE FUNCTION papayya.add_findings_v1(i papayya.item, p_fence bigint, p_findin
                                              fingerprint text)
     $$;
 
--- What an ended item has cost, summed anew: its worker went on for a while after it was cancelled.
+-- What an ended item has cost, summed anew: its worker went on after it was cancelled, or an answer came late.
+-- The caller holds the item's lock, taken in an earlier statement: then nothing that was written before is missed.
 CREATE FUNCTION papayya.sum_cost_v1(p_item bigint) RETURNS void
     LANGUAGE sql AS $$
-    UPDATE papayya.item i SET cost_nusd = s.cost, tokens = s.tokens, steps = s.steps
-    FROM papayya.steps_sum_v1(p_item) AS s
+    UPDATE papayya.item i
+    SET (cost_nusd, tokens, steps, calls, unpriced, uncertain_nusd) = (SELECT * FROM papayya.item_sum_v1(p_item))
     WHERE i.id = p_item AND i.finished_at IS NOT NULL
     $$;
 
@@ -638,7 +667,7 @@ BEGIN
     SELECT id, run_id, p_fence, p_check, 'failed', p_reason, substr(sha256(convert_to(p_check, 'UTF8')), 1, 8)
     FROM papayya.item WHERE id = p_item;
     UPDATE papayya.item SET state = 'failed', outcome = 'failed', reason = p_reason, finished_at = papayya.now(), due_at = NULL,
-           paused_by = NULL, send_at = CASE WHEN envelope_hash IS NOT NULL THEN papayya.now() + interval '60 s' END, cost_nusd = s.cost, tokens = s.tokens, steps = s.steps
-    FROM papayya.steps_sum_v1(p_item) AS s
+           paused_by = NULL, send_at = CASE WHEN envelope_hash IS NOT NULL THEN papayya.now() + interval '60 s' END,
+           (cost_nusd, tokens, steps, calls, unpriced, uncertain_nusd) = (SELECT * FROM papayya.item_sum_v1(p_item))
     WHERE id = p_item;
 END $$;

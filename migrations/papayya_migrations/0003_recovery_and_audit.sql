@@ -161,9 +161,9 @@ BEGIN
            -- a message on its way learns it on arrival; where there is none, one is sent
            send_at = CASE WHEN i.envelope_hash IS NULL OR i.state = 'running' THEN NULL
                           WHEN i.state = 'queued' THEN i.send_at ELSE papayya.now() END,
-           cost_nusd = s.cost, tokens = s.tokens, steps = s.steps
-    FROM papayya.run r, papayya.item j, LATERAL papayya.steps_sum_v1(j.id) AS s
-    WHERE j.id = i.id AND r.id = i.run_id AND (p_run IS NULL OR r.name = p_run) AND (p_items IS NULL OR i.id = ANY (p_items))
+           (cost_nusd, tokens, steps, calls, unpriced, uncertain_nusd) = (SELECT * FROM papayya.item_sum_v1(i.id))
+    FROM papayya.run r
+    WHERE r.id = i.run_id AND (p_run IS NULL OR r.name = p_run) AND (p_items IS NULL OR i.id = ANY (p_items))
       AND (p_run IS NOT NULL OR p_items IS NOT NULL) AND i.state IN ('queued', 'running', 'paused', 'waiting')
     RETURNING i.id;
 END $$;
@@ -219,7 +219,7 @@ BEGIN
     RETURNING i.id;
 END $$;
 
--- The cost of an item while it runs is the sum of its steps; once it has ended, the row has it.
+-- The cost of an item while it runs is the sum of its steps and calls; once it has ended, the row has it.
 CREATE VIEW papayya.item_now AS
 SELECT i.id, r.name AS run, t.name AS tenant, a.name AS agent, i.key,
        i.key || CASE WHEN i.ordinal > 1 THEN '#' || i.ordinal ELSE '' END AS shown_key,
@@ -227,14 +227,14 @@ SELECT i.id, r.name AS run, t.name AS tenant, a.name AS agent, i.key,
        CASE WHEN i.finished_at IS NULL THEN s.cost ELSE i.cost_nusd END AS cost_nusd,
        CASE WHEN i.finished_at IS NULL THEN s.tokens ELSE i.tokens END AS tokens,
        CASE WHEN i.finished_at IS NULL THEN s.steps ELSE i.steps END AS steps,
+       CASE WHEN i.finished_at IS NULL THEN s.calls ELSE i.calls END AS calls,
+       CASE WHEN i.finished_at IS NULL THEN s.unpriced ELSE i.unpriced END AS unpriced,
+       CASE WHEN i.finished_at IS NULL THEN s.uncertain ELSE i.uncertain_nusd END AS uncertain_nusd,
        i.created_at, i.started_at, i.finished_at, i.due_at, i.parent_id, i.replay_of,
        i.run_id, i.tenant_id, i.agent_id, i.version_id, i.input_hash, i.output_hash
 FROM papayya.item i
 JOIN papayya.run r ON r.id = i.run_id JOIN papayya.tenant t ON t.id = i.tenant_id JOIN papayya.agent a ON a.id = i.agent_id
-LEFT JOIN LATERAL (
-    SELECT coalesce(sum(st.cost_nusd), 0)::bigint AS cost, coalesce(sum(st.tokens), 0)::bigint AS tokens,
-           (count(*) FILTER (WHERE st.n > 0))::int AS steps
-    FROM papayya.step st WHERE st.item_id = i.id AND i.finished_at IS NULL) AS s ON true;
+LEFT JOIN LATERAL papayya.item_sum_v1(i.id) AS s ON i.finished_at IS NULL;
 
 -- carrier: whose items it has; a script may open a run for the messages that it sends.
 CREATE VIEW papayya.run_summary AS
@@ -244,7 +244,8 @@ SELECT r.id, r.name, r.label, coalesce(c.carried_by, r.carrier) AS carrier, r.cr
             WHEN r.draining THEN 'draining'
             WHEN r.paused_at IS NOT NULL THEN 'paused'
             WHEN r.sealed_at IS NOT NULL THEN 'sealed' ELSE 'open' END AS state,
-       c.*, (SELECT b.limit_nusd FROM papayya.budget b WHERE b.run_id = r.id AND b.agent_id IS NULL) AS budget_nusd
+       c.*, m.cost_nusd, m.tokens, m.calls, m.unpriced, m.uncertain, m.uncertain_nusd,
+       (SELECT b.limit_nusd FROM papayya.budget b WHERE b.run_id = r.id AND b.agent_id IS NULL) AS budget_nusd
 FROM papayya.run r
 LEFT JOIN LATERAL (
     SELECT count(*) AS items,
@@ -257,11 +258,13 @@ LEFT JOIN LATERAL (
            count(*) FILTER (WHERE i.state = 'completed' AND i.outcome = 'ok') AS done,
            count(*) FILTER (WHERE i.outcome IN ('degraded', 'failed')) AS flagged,
            count(*) FILTER (WHERE i.finished_at IS NULL) AS open,
-           count(DISTINCT i.tenant_id) AS tenants, max(i.finished_at) AS finished_at, max(i.carrier) AS carried_by,
-           (coalesce(sum(i.cost_nusd) FILTER (WHERE i.finished_at IS NOT NULL), 0)
-            + coalesce((SELECT sum(st.cost_nusd) FROM papayya.item o JOIN papayya.step st ON st.item_id = o.id
-                        WHERE o.run_id = r.id AND o.state IN ('queued', 'running', 'paused', 'waiting')), 0))::bigint AS cost_nusd
-    FROM papayya.item i WHERE i.run_id = r.id) AS c ON true;
+           count(DISTINCT i.tenant_id) AS tenants, max(i.finished_at) AS finished_at, max(i.carrier) AS carried_by
+    FROM papayya.item i WHERE i.run_id = r.id) AS c ON true
+LEFT JOIN LATERAL (
+    SELECT coalesce(sum(s.cost_nusd), 0)::bigint AS cost_nusd, coalesce(sum(s.tokens), 0)::bigint AS tokens,
+           coalesce(sum(s.calls), 0)::bigint AS calls, coalesce(sum(s.unpriced), 0)::bigint AS unpriced,
+           coalesce(sum(s.uncertain), 0)::bigint AS uncertain, coalesce(sum(s.uncertain_nusd), 0)::bigint AS uncertain_nusd
+    FROM papayya.spend s WHERE s.run_id = r.id) AS m ON true;
 
 -- The conservation law, a row per tenant and agent: what was submitted is accounted for, and by what.
 CREATE FUNCTION papayya.audit_v1(p_run text)
@@ -281,8 +284,7 @@ CREATE FUNCTION papayya.audit_v1(p_run text)
                count(*) FILTER (WHERE i.state = 'completed') AS completed, count(*) FILTER (WHERE i.state = 'failed') AS failed,
                count(*) FILTER (WHERE i.state = 'cancelled') AS cancelled,
                count(*) FILTER (WHERE i.outcome = 'ok') AS done, count(*) FILTER (WHERE i.outcome IN ('degraded', 'failed')) AS flagged,
-               sum(CASE WHEN i.finished_at IS NULL
-                        THEN (SELECT coalesce(sum(st.cost_nusd), 0) FROM papayya.step st WHERE st.item_id = i.id)
+               sum(CASE WHEN i.finished_at IS NULL THEN (SELECT s.cost FROM papayya.item_sum_v1(i.id) AS s)
                         ELSE i.cost_nusd END)::bigint AS cost
         FROM papayya.item i JOIN run ON i.run_id = run.id GROUP BY 1, 2
     )
@@ -321,9 +323,9 @@ CREATE FUNCTION papayya.unexplained_v1(p_run text)
         SELECT 'outcome', i.tenant_id, i.agent_id, i.key, i.ordinal, 'its outcome does not follow from its findings'
         FROM items i WHERE i.outcome <> papayya.outcome_v1(i.id)
         UNION ALL
-        SELECT 'cost', i.tenant_id, i.agent_id, i.key, i.ordinal, 'its cost is not the sum of its steps'
+        SELECT 'cost', i.tenant_id, i.agent_id, i.key, i.ordinal, 'its cost is not the sum of its steps and calls'
         FROM items i WHERE i.finished_at IS NOT NULL AND i.state <> 'cancelled'
-          AND i.cost_nusd <> (SELECT coalesce(sum(st.cost_nusd), 0) FROM papayya.step st WHERE st.item_id = i.id)
+          AND i.cost_nusd <> (SELECT s.cost FROM papayya.item_sum_v1(i.id) AS s)
         UNION ALL
         SELECT 'expected', NULL, NULL, e.key, 1, 'expected, but never submitted'
         FROM run, unnest(run.expect_keys) AS e (key) WHERE NOT EXISTS (SELECT FROM ledger l WHERE l.key = e.key)
