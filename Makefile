@@ -26,6 +26,7 @@ check: lint ## everything that needs no server, in under a minute
 test: lint ## everything, on real servers; installs them from Debian's packages when run as root
 	$(STEP) "Postgres 15" tools/postgres15.sh
 	$(STEP) "Redis, RabbitMQ" tools/brokers.sh
+	$(STEP) "model clients" tools/clients.sh
 	@$(PYTHON_IN) -m pytest -q --papayya-counts=check $(ARGS)
 
 lint: lint-format lint-code lint-types lint-layers lint-twins ## formatting, lint, types, import layers, generated modules
