@@ -6,7 +6,7 @@ is one. Names of providers follow OpenTelemetry's GenAI conventions (``gen_ai.pr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -17,7 +17,6 @@ it, nothing is billed · void: it was never sent · uncertain: nobody knows what
 timeout, a killed worker) · broken: its stream was left or cut before its end · replayed: answered
 from the journal."""
 Finish = Literal["stop", "length", "content_filter", "tool_calls", "other"]
-Capture = Literal["full", "hash", "off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +168,12 @@ class Recorded:
 
 @dataclass(slots=True)
 class Held:
-    """A call between its hold and its settlement. ``id`` 0: it could not be recorded."""
+    """A call between its hold and its settlement.
+
+    ``bound_nusd``: what it may cost at most, None without a bound. ``resampled``: its answer before
+    was no good. ``near``: the body of an answered request that an earlier delivery of the item sent
+    from this step and this one has not sent (yet).
+    """
 
     id: int
     scope: bytes
@@ -178,4 +182,5 @@ class Held:
     asked: Asked
     at: datetime
     bound_nusd: int | None = None
-    notes: list[str] = field(default_factory=list)
+    resampled: bool = False
+    near: bytes | None = None

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
 
+Capture = Literal["full", "hash", "off"]
+
 UNATTRIBUTED = "unattributed"
 """The tenant of work that was submitted for nobody in particular."""
 
@@ -44,6 +46,7 @@ class Agent:
     max_seconds: float | None = None
     budget_nusd: int | None = None
     output: Any = None
+    capture: Capture | None = None
 
 
 class AgentRef(NamedTuple):
@@ -66,7 +69,10 @@ class Run:
 
 
 class Body(NamedTuple):
-    """A payload ready to be stored: hash of the exact text, codec, size before compression."""
+    """A payload ready to be stored: hash of the exact text, codec, size before compression.
+
+    Empty ``data``: only its name is kept.
+    """
 
     hash: bytes
     codec: int

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from papayya_core import codec, context, rules, sync
+from papayya_core.calls import Calls
 from papayya_core.checks import CheckContext
 from papayya_core.contract import Finding, ItemResult, Transition
 from papayya_core.errors import (
@@ -63,7 +64,8 @@ class Engine:
 
     def __init__(self, store: Store, plugins: Plugins, settings: Settings) -> None:
         self.store = store
-        self.steps = Steps(store, plugins, settings)
+        self.calls = Calls(store, plugins, settings)
+        self.steps = Steps(store, plugins, settings, self.calls)
         self._plugins = plugins
         self._settings = settings
         self.max_deliveries = settings.max_deliveries
@@ -160,11 +162,17 @@ class Engine:
 
     def fail(self, execution: Execution, error: BaseException, check: str = "exception") -> Ended:
         """End an item with the exception that its body raised."""
+        self.doubt(execution, error)
         reason = rules.describe_error(error)
         finding = Finding(check, "failed", reason, rules.as_evidence(error))
         ended = self._close(execution, "failed", reason, [finding])
         ended.error = error
         return ended
+
+    def doubt(self, execution: Execution, error: BaseException) -> None:
+        """Have answers asked anew that the body could make nothing of, when its item runs again."""
+        if rules.asks_anew(error):
+            self.calls.reject(execution, None)
 
     def _close(
         self,

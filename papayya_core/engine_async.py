@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from papayya_core import aio, codec, context, rules
+from papayya_core.calls_async import AsyncCalls
 from papayya_core.checks import CheckContext
 from papayya_core.contract import Finding, ItemResult, Transition
 from papayya_core.errors import (
@@ -62,7 +63,8 @@ class AsyncEngine:
 
     def __init__(self, store: AsyncStore, plugins: Plugins, settings: Settings) -> None:
         self.store = store
-        self.steps = AsyncSteps(store, plugins, settings)
+        self.calls = AsyncCalls(store, plugins, settings)
+        self.steps = AsyncSteps(store, plugins, settings, self.calls)
         self._plugins = plugins
         self._settings = settings
         self.max_deliveries = settings.max_deliveries
@@ -161,11 +163,17 @@ class AsyncEngine:
         self, execution: Execution, error: BaseException, check: str = "exception"
     ) -> Ended:
         """End an item with the exception that its body raised."""
+        await self.doubt(execution, error)
         reason = rules.describe_error(error)
         finding = Finding(check, "failed", reason, rules.as_evidence(error))
         ended = await self._close(execution, "failed", reason, [finding])
         ended.error = error
         return ended
+
+    async def doubt(self, execution: Execution, error: BaseException) -> None:
+        """Have answers asked anew that the body could make nothing of, when its item runs again."""
+        if rules.asks_anew(error):
+            await self.calls.reject(execution, None)
 
     async def _close(
         self,

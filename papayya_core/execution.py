@@ -13,6 +13,7 @@ from bisect import insort
 from typing import TYPE_CHECKING
 
 from papayya_core import rules
+from papayya_core.callbook import CallBook
 from papayya_core.contract import Finding, Known, StepKey, StepRow
 from papayya_core.errors import (
     BudgetPaused,
@@ -60,6 +61,7 @@ class Step:
         "kind",
         "n",
         "parent_n",
+        "scope",
         "tokens",
     )
 
@@ -72,7 +74,12 @@ class Step:
         self.attempts = known.attempts if known else 0
         self.before = known.state if known else None  # what an earlier execution left of it
         self.parent_n = parent_n
+        self.scope = rules.scope(key)  # of its calls
         self.restart()
+
+    def seconds(self) -> float:
+        """Return how long this try has taken so far."""
+        return time.monotonic() - self.began
 
     def restart(self) -> None:
         """Begin (another try of) the step."""
@@ -131,6 +138,7 @@ class Execution:
         self._labels: dict[str, int] = {}
         self._n = max((known.n for known in opened.known), default=0)
         self._steps = 0
+        self.calls = CallBook()
         self._children: dict[tuple[str, str], int] = {}
         self._uuids = 0
         self.on_signal: Callable[[], None] | None = None  # turns a signal into an exception
@@ -159,6 +167,11 @@ class Execution:
     def has_output(self) -> bool:
         """Tell whether code inside the item gave an output."""
         return bool(self._output)
+
+    @property
+    def is_budgeted(self) -> bool:
+        """Tell whether a budget applied when the item was opened."""
+        return self._budgeted
 
     def is_overdue(self) -> bool:
         """Tell whether the item has passed its ``max_seconds``."""
@@ -267,7 +280,7 @@ class Execution:
             kind=step.kind,
             state=state,
             attempts=step.attempts,
-            seconds=time.monotonic() - step.began,
+            seconds=step.seconds(),
             parent_n=step.parent_n,
             cost_nusd=step.cost_nusd,
             tokens=step.tokens,

@@ -80,6 +80,9 @@ class Pump:
             swept = self._sweep(dead, leaked, silent=leading and self._is_fair())
         self._seen = time.time()
         [[woken]] = self._store.fetch("wake", {"limit": _BATCH}) if leading else [[0]]
+        if leading:
+            quiet = self._settings.lease_seconds
+            self._store.fetch("expire_holds", {"quiet": quiet, "limit": _BATCH})
         led = self._led()
         sent = self._send(led)
         self._tend(led)

@@ -10,20 +10,26 @@ from papayya_core.errors import ItemFailed, Signal, StoreUnavailable, Throttled
 from papayya_core.results import store_value, unstored
 
 if TYPE_CHECKING:
+    from papayya_core.calls_async import AsyncCalls
     from papayya_core.contract import StepRow
     from papayya_core.execution import Execution, Step
     from papayya_core.plugins import Plugins
     from papayya_core.settings import Settings
     from papayya_core.store.store_async import AsyncStore
 
+_CALLS = frozenset({"tool", "retrieval"})  # steps that are one call, and recorded as one
+
 
 class AsyncSteps:
     """Runs the steps of an item and writes their checkpoints."""
 
-    def __init__(self, store: AsyncStore, plugins: Plugins, settings: Settings) -> None:
+    def __init__(
+        self, store: AsyncStore, plugins: Plugins, settings: Settings, calls: AsyncCalls
+    ) -> None:
         self._store = store
         self._plugins = plugins
         self._settings = settings
+        self._calls = calls
 
     async def run(self, execution: Execution, call: StepCall) -> Any:
         """Return the finished result of a step, or run it and checkpoint what it returns.
@@ -73,10 +79,14 @@ class AsyncSteps:
         while True:
             step.attempts += 1
             step.restart()
+            execution.calls.restart(step.scope)
             try:
                 with context.stepping(step):
                     value = await aio.call(call.fn, call.args, call.kwargs)
             except Exception as error:  # noqa: BLE001 - the decision may be to raise it again
+                if call.kind in _CALLS:
+                    why = rules.describe_error(error)
+                    await self._calls.record(execution, step, call, None, why)
                 delay = await self._failed(execution, call, step, error)
                 failure = rules.describe_error(error)
                 await aio.sleep(delay)
@@ -93,6 +103,8 @@ class AsyncSteps:
                 break
         if failure is not None:
             execution.note("retried", failure, step.n, attempts=step.attempts)
+        if call.kind in _CALLS:
+            await self._calls.record(execution, step, call, value, None)
         await self._succeeded(execution, step, value)
         return value
 
@@ -102,6 +114,8 @@ class AsyncSteps:
         """Record a failed attempt; return the delay to wait here, or raise what ends the step."""
         limit = 1 if call.side_effect else execution.step_attempts
         decision = self._plugins.decide_retry(error, step.attempts, limit, call.label)
+        if rules.asks_anew(error):
+            await self._calls.reject(execution, step)
         row = execution.row(step, "failed")
         row.error = rules.as_evidence(error)
         await self._write(execution, step, row)

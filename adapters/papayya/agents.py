@@ -14,7 +14,7 @@ from papayya.mapresults import AsyncMapResults, MapResults
 from papayya.submissions import Pick
 from papayya.unread import Reading
 from papayya_core import rules
-from papayya_core.contract import Agent
+from papayya_core.contract import Agent, Capture
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -110,6 +110,7 @@ def agent(
     max_seconds: float | None = None,
     budget_usd: object = None,
     output: Any = None,
+    capture: Capture | None = None,
 ) -> Callable[[Callable[P, R]], AgentFunction[P, R]]: ...
 def agent(
     fn: Callable[..., Any] | None = None,
@@ -123,6 +124,7 @@ def agent(
     max_seconds: float | None = None,
     budget_usd: object = None,
     output: Any = None,
+    capture: Capture | None = None,
 ) -> Any:
     """Make a function an agent: each call of it is an item with steps, an outcome and a cost.
 
@@ -130,7 +132,8 @@ def agent(
     version, and at hand in the item as ``run.agent`` and ``run.tools``. ``max_steps``,
     ``max_seconds``: an item that passes them ends as failed. ``budget_usd``: what the agent may
     spend in one run before its items pause. ``output``: a type that every output must match; one
-    that does not is flagged (``schema_violation``), never changed.
+    that does not is flagged (``schema_violation``), never changed. ``capture``: what is kept of
+    its prompts and answers (``full``, ``hash``, ``off``) when PAPAYYA_CAPTURE is not to say it.
     """
 
     def decorate(function: Callable[..., Any]) -> AgentFunction[Any, Any]:
@@ -148,6 +151,7 @@ def agent(
             max_seconds=max_seconds,
             budget_usd=budget_usd,
             output=output,
+            capture=capture,
         )
         return AgentFunction(function, definition, dict(zip(definition.tools, chosen, strict=True)))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 from papayya_core import rules
-from papayya_core.contract import Agent
+from papayya_core.contract import Agent, Capture
 from papayya_core.fingerprints import version_of
 
 
@@ -22,6 +22,7 @@ def define(
     max_seconds: float | None,
     budget_usd: object,
     output: Any,
+    capture: Capture | None = None,
 ) -> Agent:
     """Build the definition of an agent; its version is a fingerprint of code and prompt.
 
@@ -31,6 +32,9 @@ def define(
         if limit is not None and not limit > 0:
             msg = f"{what} must be above 0, not {limit!r}; leave it out for no limit"
             raise ValueError(msg)
+    if capture not in (None, *get_args(Capture)):
+        msg = f"capture must be one of {', '.join(get_args(Capture))}, not {capture!r}"
+        raise ValueError(msg)
     names = tuple(_tool_name(tool) for tool in tools)
     return Agent(
         name=rules.check_name(name or fn.__name__, "an agent's name"),
@@ -43,6 +47,7 @@ def define(
         max_seconds=max_seconds,
         budget_nusd=budget_nusd(budget_usd),
         output=output,
+        capture=capture,
     )
 
 

@@ -166,6 +166,8 @@ class _Producer:
         assert facts is not None  # noqa: S101
         envelope = capture.envelope_of(self._inst.app, data, options)
         headers, here = options["headers"], runtime()
+        if (error := sys.exception()) is not None:  # why it is tried again
+            surely(lambda: here.engine().doubt(execution, error))
         execution.leave()
         hand_over = partial(
             here.engine().store.hand_over,

@@ -29,7 +29,7 @@ CREATE FUNCTION papayya.item_sum_v1(p_item bigint)
          (SELECT coalesce(sum(k.cost_nusd), 0) AS cost, count(*) FILTER (WHERE k.state <> 'replayed') AS calls,
                  coalesce(sum(k.tokens_input + k.tokens_cache_read + k.tokens_cache_write + k.tokens_cache_write_1h + k.tokens_output), 0) AS tokens,
                  count(*) FILTER (WHERE k.state IN ('answered', 'broken') AND k.cost_nusd IS NULL) AS unpriced,
-                 coalesce(sum(k.held_nusd) FILTER (WHERE k.state IN ('uncertain', 'broken')), 0) AS uncertain
+                 coalesce(sum(k.held_nusd) FILTER (WHERE k.state IN ('answered', 'broken', 'uncertain')), 0) AS uncertain
           FROM papayya.call k WHERE k.item_id = p_item) AS c
     $$;
 

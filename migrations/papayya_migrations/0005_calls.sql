@@ -12,8 +12,8 @@ CREATE FUNCTION papayya.call_share_v1(
            coalesce(c.tokens_input + c.tokens_cache_read + c.tokens_cache_write + c.tokens_cache_write_1h + c.tokens_output, 0),
            CASE WHEN c.state IN ('pending', 'replayed') THEN 0 ELSE 1 END,
            CASE WHEN c.state IN ('answered', 'broken') AND c.cost_nusd IS NULL THEN 1 ELSE 0 END,
-           CASE WHEN c.state IN ('uncertain', 'broken') AND c.reconciled_at IS NULL THEN 1 ELSE 0 END,
-           CASE WHEN c.state IN ('uncertain', 'broken') THEN coalesce(c.held_nusd, 0) ELSE 0 END
+           CASE WHEN c.state IN ('answered', 'broken', 'uncertain') AND coalesce(c.held_nusd, 1) > 0 THEN 1 ELSE 0 END,
+           CASE WHEN c.state IN ('answered', 'broken', 'uncertain') THEN coalesce(c.held_nusd, 0) ELSE 0 END
     $$;
 
 -- Book the difference that a change of a call makes.
@@ -29,7 +29,7 @@ CREATE FUNCTION papayya.book_call_v1(p_agent bigint, p_before papayya.call, p_af
 -- lost (the fence is old) · ended (there is no fence and no answer); with the latter four nothing was written and nothing may be
 -- sent. An answer comes with its status. The token makes a hold that is sent twice (the connection broke) one hold.
 -- p_bound: nano-dollars at most, as the caller knows prices; the table of prices goes before. p_prompt, p_output: tokens at
--- most, NULL without a bound. p_near: where there is no answer, say what was asked instead when the item ran before.
+-- most, NULL without a bound. p_near: where there is no answer though the item ran before, say what was asked then.
 CREATE FUNCTION papayya.hold_v1(
     p_item bigint, p_fence bigint, p_token bigint, p_n int, p_scope bytea, p_key bytea, p_ordinal int, p_kind papayya.call_kind,
     p_provider text, p_schema text, p_url text, p_model text, p_streamed boolean, p_samples int, p_tools text[],
@@ -43,10 +43,11 @@ DECLARE
     i papayya.item;
     c papayya.call;
     v_attempt int;
+    v_began timestamptz;
 BEGIN
     SELECT * INTO i FROM papayya.item WHERE id = p_item;
     IF p_fence > 0 THEN
-        PERFORM FROM papayya.dispatch d WHERE d.id = p_fence AND d.ended_at IS NULL FOR SHARE;
+        SELECT d.started_at INTO v_began FROM papayya.dispatch d WHERE d.id = p_fence AND d.ended_at IS NULL FOR SHARE;
         IF NOT FOUND THEN verdict := 'lost'; RETURN; END IF;
     END IF;
     verdict := CASE WHEN i.state = 'cancelled' THEN 'cancelled' WHEN i.paused_by IS NOT NULL THEN 'pause' ELSE 'go' END;
@@ -77,7 +78,7 @@ BEGIN
 
     SELECT count(*) + 1, coalesce(bool_or(k.rejected), false) INTO v_attempt, resampled FROM papayya.call k
     WHERE k.item_id = p_item AND k.scope = p_scope AND k.key = p_key AND k.ordinal = p_ordinal AND k.state <> 'replayed';
-    IF p_near THEN
+    IF p_near AND v_began > i.started_at THEN
         SELECT p.codec, p.body INTO near_codec, near_body
         FROM papayya.call k JOIN papayya.payload p ON p.tenant_id = k.tenant_id AND p.hash = k.request_hash
         WHERE k.item_id = p_item AND k.scope = p_scope AND k.schema = p_schema AND k.state = 'answered' AND NOT k.rejected
@@ -154,9 +155,11 @@ BEGIN
             tokens_input = p_input, tokens_cache_read = p_cache_read, tokens_cache_write = p_cache_write,
             tokens_cache_write_1h = p_cache_write_1h, tokens_output = p_output, tokens_reasoning = p_reasoning,
             estimated = p_estimated, cost_nusd = settle_v1.cost_nusd, price_source = CASE WHEN settle_v1.cost_nusd > 0 THEN v_source END,
-            held_nusd = CASE WHEN p_state = 'uncertain' THEN k.held_nusd
-                             WHEN p_state = 'broken' THEN greatest(k.held_nusd - coalesce(settle_v1.cost_nusd, 0), 0) ELSE 0 END,
-            unbounded = CASE WHEN p_state IN ('uncertain', 'broken') THEN k.unbounded END,
+            held_nusd = CASE WHEN p_state = 'uncertain' THEN k.held_nusd -- greatest() would take NULL, no bound, for nothing
+                             WHEN k.held_nusd IS NOT NULL AND (p_state = 'broken' OR (p_state = 'answered' AND p_estimated))
+                             THEN greatest(k.held_nusd - coalesce(settle_v1.cost_nusd, 0), 0)
+                             WHEN p_state = 'broken' OR (p_state = 'answered' AND p_estimated) THEN NULL ELSE 0 END,
+            unbounded = CASE WHEN p_state IN ('uncertain', 'broken') OR (p_state = 'answered' AND p_estimated) THEN k.unbounded END,
             response_hash = p_hash, finished_at = v_now, reconciled_at = NULL
         WHERE k.id = p_call RETURNING * INTO new;
         PERFORM papayya.book_call_v1(i.agent_id, old, new);
@@ -263,7 +266,7 @@ SELECT k.id, r.name AS run, t.name AS tenant, a.name AS agent, i.key || CASE WHE
        k.finish, k.streamed, k.samples, k.tools, k.tool_calls, k.tokens_input, k.tokens_cache_read, k.tokens_cache_write,
        k.tokens_cache_write_1h, k.tokens_output, k.tokens_reasoning, k.estimated, k.cost_nusd, k.price_source,
        k.state IN ('answered', 'broken') AND k.cost_nusd IS NULL AS unpriced,
-       k.state IN ('pending', 'uncertain', 'broken') AND k.reconciled_at IS NULL AS uncertain, k.held_nusd, k.unbounded,
+       k.state = 'pending' OR (k.state IN ('answered', 'broken', 'uncertain') AND coalesce(k.held_nusd, 1) > 0) AS uncertain, k.held_nusd, k.unbounded,
        k.request_hash, k.response_hash, k.headers, k.error, k.replay_of, k.resampled, k.rejected, k.started_at, k.seconds,
        k.first_seconds, k.finished_at, k.reconciled_at
 FROM papayya.call k
@@ -287,9 +290,9 @@ CREATE FUNCTION papayya.audit_money_v1(p_run text)
                count(*) FILTER (WHERE k.state = 'replayed') AS replayed,
                coalesce(sum((SELECT o.cost_nusd FROM papayya.call o WHERE o.id = k.replay_of)), 0)::bigint AS saved,
                count(*) FILTER (WHERE k.state IN ('answered', 'broken') AND k.cost_nusd IS NULL) AS unpriced,
-               count(*) FILTER (WHERE k.state IN ('uncertain', 'broken') AND k.reconciled_at IS NULL) AS uncertain,
-               coalesce(sum(k.held_nusd) FILTER (WHERE k.state IN ('uncertain', 'broken')), 0)::bigint AS uncertain_nusd,
-               count(*) FILTER (WHERE k.unbounded IS NOT NULL) AS unbounded,
+               count(*) FILTER (WHERE k.state IN ('answered', 'broken', 'uncertain') AND coalesce(k.held_nusd, 1) > 0) AS uncertain,
+               coalesce(sum(k.held_nusd) FILTER (WHERE k.state IN ('answered', 'broken', 'uncertain')), 0)::bigint AS uncertain_nusd,
+               count(*) FILTER (WHERE k.state IN ('pending', 'answered', 'broken', 'uncertain') AND k.held_nusd IS NULL) AS unbounded,
                count(*) FILTER (WHERE k.state = 'pending') AS pending,
                coalesce(sum(k.held_nusd) FILTER (WHERE k.state = 'pending'), 0)::bigint AS pending_nusd
         FROM papayya.call k JOIN run ON k.run_id = run.id GROUP BY 1

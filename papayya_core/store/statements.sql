@@ -203,3 +203,38 @@ JOIN papayya.payload e ON e.tenant_id = i.tenant_id AND e.hash = i.envelope_hash
 LEFT JOIN papayya.payload o ON o.tenant_id = i.tenant_id AND o.hash = i.output_hash
 WHERE i.id > %(after)s AND i.carrier = %(carrier)s AND i.finished_at > papayya.now() - make_interval(secs => %(seconds)s)
 ORDER BY i.id LIMIT %(limit)s;
+
+-- name: hold
+-- Before a call: the answer of the journal, or a hold.
+SELECT verdict, call_id, bound_nusd, resampled, status, headers, codec, body, near_codec, near_body, left_nusd
+FROM papayya.hold_v1(%(item)s, %(fence)s, %(token)s, %(n)s::int, %(scope)b, %(key)b, %(ordinal)s::int, %(kind)s::papayya.call_kind,
+                     %(provider)s, %(schema)s, %(url)s, %(model)s, %(streamed)s, %(samples)s::int, %(tools)s::text[],
+                     %(prompt)s, %(output)s, %(bound)s, %(unbounded)s, %(hash)b, %(codec)s::int, %(size)s::int, %(body)b,
+                     %(budgeted)s, %(near)s);
+
+-- name: settle
+-- After a call: what came of it.
+SELECT verdict, cost_nusd, left_nusd
+FROM papayya.settle_v1(%(call)s, %(state)s::papayya.call_state, %(status)s::int, %(headers)s::json, %(retry_after)s::float8,
+                       %(request_id)s, %(sdk_retries)s::int, %(error)s, %(seconds)s::float8, %(first_seconds)s::float8,
+                       %(answered_by)s, %(response_id)s, %(finish)s, %(tool_calls)s::text[],
+                       %(input)s, %(cache_read)s, %(cache_write)s, %(cache_write_1h)s, %(output)s, %(reasoning)s,
+                       %(estimated)s, %(cost)s, %(source)s, %(hash)b, %(codec)s::int, %(size)s::int, %(body)b, %(budgeted)s);
+
+-- name: record_call
+-- A call of a tool or retriever.
+SELECT papayya.record_call_v1(%(item)s, %(fence)s, %(token)s, %(n)s::int, %(scope)b, %(kind)s::papayya.call_kind, %(model)s, %(error)s,
+                              %(seconds)s::float8, %(cost)s, %(hash)b, %(codec)s::int, %(size)s::int, %(body)b,
+                              %(answer_hash)b, %(answer_codec)s::int, %(answer_size)s::int, %(answer_body)b);
+
+-- name: reject
+-- The answers of a step were no good.
+SELECT papayya.reject_v1(%(item)s, %(scope)b);
+
+-- name: expire_holds
+-- Calls whose worker is gone.
+SELECT papayya.expire_holds_v1(%(quiet)s::float8, %(limit)s::int);
+
+-- name: reconcile
+-- What a call cost, by hand.
+SELECT papayya.reconcile_v1(%(call)s, %(nusd)s);

@@ -1,0 +1,49 @@
+"""Which answers a dispatch has had: so that n deliberate samples stay n, and no retry becomes one."""
+
+from __future__ import annotations
+
+import threading
+
+
+class CallBook:
+    """Numbers the answers to equal requests within a step.
+
+    The number of a request is the lowest that is neither answered nor in flight: an answer that was
+    delivered uses it up, a send that failed gives it back. Thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._taken: dict[bytes, dict[bytes, set[int]]] = {}
+        self._compared: set[bytes] = set()
+
+    def take(self, scope: bytes, key: bytes) -> int:
+        """Number a request."""
+        with self._mutex:
+            taken = self._taken.setdefault(scope, {}).setdefault(key, set())
+            ordinal = 1
+            while ordinal in taken:
+                ordinal += 1
+            taken.add(ordinal)
+        return ordinal
+
+    def free(self, scope: bytes, key: bytes, ordinal: int) -> None:
+        """Give the number of a request back that was not answered."""
+        with self._mutex:
+            self._taken.get(scope, {}).get(key, set()).discard(ordinal)
+
+    def restart(self, scope: bytes) -> None:
+        """Begin another try of a step: it asks for the same answers again."""
+        with self._mutex:
+            self._taken.pop(scope, None)
+
+    def has(self, scope: bytes) -> bool:
+        """Tell whether anything was asked in a step."""
+        return scope in self._taken
+
+    def compare_once(self, scope: bytes) -> bool:
+        """Tell whether nobody has asked yet how the requests of a step differ from earlier ones."""
+        with self._mutex:
+            fresh = scope not in self._compared
+            self._compared.add(scope)
+        return fresh

@@ -1,0 +1,204 @@
+# Generated from papayya_core/calls_async.py by tools/unasync.py: do not edit, run `make generate`.
+"""A call: its hold before, the journal's answer instead, its settlement after."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from papayya_core import bounds, codec, rules, sync
+from papayya_core.call import Ending, Held, PriceQuestion, Recorded
+from papayya_core.contract import Checkpointed
+from papayya_core.store import callparams, rows
+
+if TYPE_CHECKING:
+    from papayya_core.bounds import Bound
+    from papayya_core.call import Asked, Priced, Tokens
+    from papayya_core.contract import Body, Capture, StepCall
+    from papayya_core.execution import Execution, Step
+    from papayya_core.plugins import Plugins
+    from papayya_core.settings import Settings
+    from papayya_core.store.store import Store
+
+logger = logging.getLogger("papayya.calls")
+
+_VOID = Ending("void", error="given up before it was sent")
+
+
+class Calls:
+    """Records the calls of an item."""
+
+    def __init__(self, store: Store, plugins: Plugins, settings: Settings) -> None:
+        self._store = store
+        self._plugins = plugins
+        self._settings = settings
+
+    def begin(
+        self,
+        execution: Execution,
+        step: Step | None,
+        asked: Asked,
+        key: bytes,
+        request: bytes,
+        *,
+        url: str = "",
+    ) -> Held | Recorded | None:
+        """Hold before a call, or return the answer that the journal has; one round trip.
+
+        ``key``: 16 bytes that name the request within its step. None: the item has ended, nothing
+        is recorded any more. Raises the signal that keeps the call from being sent, and StoreError.
+        """
+        execution.gate()
+        scope = step.scope if step is not None else b""
+        ordinal = execution.calls.take(scope, key)
+        held = Held(0, scope, key, ordinal, asked, datetime.now(UTC))
+        most = bounds.bound(asked)
+        params = callparams.hold_params(
+            asked, most, self._bound(asked, most, held), url, self._kept(execution, request)
+        )
+        params |= {
+            "item": execution.item_id,
+            "fence": execution.fence,
+            "token": callparams.token(),
+            "n": step.n if step is not None else 0,
+            "scope": scope,
+            "key": key,
+            "ordinal": ordinal,
+            "budgeted": execution.is_budgeted,
+            "near": execution.calls.compare_once(scope),
+        }
+
+        def hold() -> list[Any]:
+            return self._store.fetch("hold", params)
+
+        def take_back(found: list[Any]) -> None:
+            held.id = found[0][1] or 0
+            self._write(execution, held, _VOID)
+
+        try:
+            [row] = sync.claim(hold, take_back)
+            return self._begun(execution, held, row)
+        except BaseException:
+            execution.calls.free(scope, key, ordinal)
+            raise
+
+    def _begun(self, execution: Execution, held: Held, row: Any) -> Held | Recorded | None:
+        verdict, held.id, held.bound_nusd, held.resampled, status, headers, number, body = row[:8]
+        near_codec, near, left_nusd = row[8:]
+        if verdict == "ended":
+            execution.calls.free(held.scope, held.key, held.ordinal)
+            return None
+        execution.told(Checkpointed(verdict, stored=False, left_nusd=left_nusd))
+        if verdict != "go":
+            execution.obey()
+        if body is not None:
+            answer = rows.unpack_bytes(number, body)
+            return Recorded(status, tuple((name, text) for name, text in headers or ()), answer)
+        if near is not None:
+            held.near = rows.unpack_bytes(near_codec, near)
+        return held
+
+    def _kept(self, execution: Execution, data: bytes | None) -> Body | None:
+        return callparams.kept(data, self._capture(execution), self._settings.max_payload_bytes)
+
+    def _capture(self, execution: Execution) -> Capture:
+        return execution.agent.capture or self._settings.capture
+
+    def _bound(self, asked: Asked, most: Bound, held: Held) -> int | None:
+        """Price the most that a request may use; None where that cannot be known."""
+        if asked.unbounded is not None or most.output is None:
+            return None
+        ways = [self._price(asked, (asked.model,), way, held) for way in bounds.dearest(most)]
+        return max((priced.nusd for priced in ways if priced is not None), default=None)
+
+    def _price(
+        self, asked: Asked, models: tuple[str | None, ...], tokens: Tokens, held: Held
+    ) -> Priced | None:
+        for model in dict.fromkeys(models):
+            if model:
+                question = PriceQuestion(asked.provider, model, tokens, held.at)
+                priced = self._plugins.price(question)
+                if priced is not None:
+                    return priced
+        return None
+
+    def settle(self, execution: Execution, held: Held, ending: Ending) -> None:
+        """Record what came of a call; one round trip. It was paid, so that nothing is raised."""
+        scope = held.scope, held.key, held.ordinal
+        if ending.state != "answered":
+            execution.calls.free(*scope)
+        try:
+            answer = sync.finish(lambda: self._write(execution, held, ending))
+        except Exception as error:
+            logger.exception("the end of a call of item %s was not recorded", execution.shown_key)
+            reason = f"the end of a call was not recorded: {rules.describe_error(error)}"
+            execution.note("call_unrecorded", reason)
+        else:
+            execution.told(answer)
+
+    def _write(self, execution: Execution, held: Held, ending: Ending) -> Checkpointed:
+        params = callparams.settle_params(ending) | {"call": held.id, "cost": None, "source": None}
+        tokens, estimated = None, False
+        if ending.state in ("answered", "broken") and ending.answered is not None:
+            answered = ending.answered
+            tokens, estimated = bounds.used(held.asked, answered)
+            priced = self._price(held.asked, (answered.model, held.asked.model), tokens, held)
+            if priced is not None:
+                params |= {"cost": priced.nusd, "source": priced.source}
+        params |= callparams.token_params(tokens) | {"estimated": estimated}
+        body = ending.body if ending.state == "answered" else None
+        params |= callparams.payload(self._kept(execution, body))
+        params["budgeted"] = execution.is_budgeted
+        [[verdict, _, left_nusd]] = self._store.fetch("settle", params)
+        return Checkpointed(verdict, stored=True, left_nusd=left_nusd)
+
+    def reject(self, execution: Execution, step: Step | None) -> None:
+        """Have the answers that a step was given asked anew: what it made of them was no good."""
+        scope = step.scope if step is not None else b""
+        if execution.calls.has(scope):
+            self._store.fetch("reject", {"item": execution.item_id, "scope": scope})
+
+    def record(
+        self, execution: Execution, step: Step, call: StepCall, answer: object, error: str | None
+    ) -> None:
+        """Record a call of a tool or retriever, with what it reported to have cost."""
+        encoders = self._plugins.encoders
+        cost, step.cost_nusd = step.cost_nusd, 0
+        try:
+            asked = self._kept(execution, _encoded(encoders, _arguments(call)))
+            said = None if error else _encoded(encoders, answer)
+            params = callparams.payload(asked) | {
+                f"answer_{name}": value
+                for name, value in callparams.payload(self._kept(execution, said)).items()
+            }
+            params |= {
+                "item": execution.item_id,
+                "fence": execution.fence,
+                "token": callparams.token(),
+                "n": step.n,
+                "scope": step.scope,
+                "kind": call.kind,
+                "model": call.label,
+                "error": None if error is None else callparams.shown(error),
+                "seconds": step.seconds(),
+                "cost": cost,
+            }
+            sync.finish(lambda: self._store.fetch("record_call", params))
+        except Exception as fault:
+            step.cost_nusd = cost
+            logger.exception("a call of %s was not recorded", call.label)
+            execution.note("call_unrecorded", rules.describe_error(fault), step.n)
+
+
+def _encoded(encoders: codec.Encoders | None, value: object) -> bytes | None:
+    """Encode what went into or came out of a tool; None for what cannot be stored."""
+    try:
+        return codec.encode(value, encoders).encode()
+    except Exception:  # noqa: BLE001 - user code (properties, plugins) runs in here
+        return None
+
+
+def _arguments(call: StepCall) -> dict[str, Any]:
+    named = dict(call.kwargs)
+    return {"args": list(call.args), "kwargs": named} if named else {"args": list(call.args)}
