@@ -8,5 +8,7 @@ from papayya_core.hookspecs import hookimpl
 
 @hookimpl(trylast=True)
 def price(question: PriceQuestion) -> Priced | None:
-    """Leave the price to others."""
-    return None
+    """Go by the list prices that genai-prices knows."""
+    from papayya_llm import prices
+
+    return prices.price(question)
