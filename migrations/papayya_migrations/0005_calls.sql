@@ -191,7 +191,7 @@ BEGIN
                                      ARRAY[p_size, p_answer_size], ARRAY[p_body, p_answer_body]);
     INSERT INTO papayya.call (item_id, run_id, tenant_id, dispatch_id, n, scope, key, ordinal, token, kind, state, model, error,
                               cost_nusd, price_source, held_nusd, request_hash, response_hash, started_at, seconds, finished_at)
-    VALUES (p_item, i.run_id, i.tenant_id, p_fence, p_n, p_scope, '', 1, p_token, p_kind,
+    VALUES (p_item, i.run_id, i.tenant_id, p_fence, p_n, p_scope, '', 0, p_token, p_kind,
             CASE WHEN p_error IS NULL THEN 'answered' ELSE 'failed' END::papayya.call_state, p_model, p_error, p_cost,
             CASE WHEN p_cost > 0 THEN 'reported' END, 0, p_hash, p_answer_hash, v_now - make_interval(secs => p_seconds), p_seconds, v_now)
     RETURNING * INTO c;

@@ -16,6 +16,7 @@ from hypothesis.stateful import (
 )
 
 from papayya_core.testing.clock import Clock
+from tests.integration.contract.callsql import expire, hold, settle
 from tests.integration.contract.sql import Contract, finding
 
 Fence = tuple[int, int]  # item, fence
@@ -23,17 +24,20 @@ WORKERS = ("w1", "w2")
 ACTIONS = (
     *("open", "checkpoint", "close", "world") * 3,
     *("capture", "release", "release", "by hand", "by hand"),
+    *("hold", "settle") * 2,
 )
 EVENTS = (
     *("lost", "lost", "time", "death", "pump") * 2,
     *("heartbeats", "rich", "rich", "sweep"),
     *("drain", "drain", "poor", "cancel the run"),
     *("pause r", "pause acme", *["resume all"] * 5),
+    *("expire", "reconcile"),
 )
 CLEAR = (
     "TRUNCATE papayya.item, papayya.dispatch, papayya.step, papayya.finding, papayya.intake,"
-    " papayya.budget, papayya.budget_spend, papayya.run CASCADE"
+    " papayya.budget, papayya.budget_spend, papayya.run, papayya.call, papayya.spend CASCADE"
 )
+ENDS = ("answered", "answered", "failed", "void", "uncertain", "broken")
 VIOLATIONS = {
     "conserved": "SELECT * FROM papayya.audit_v1('r') WHERE submitted <> queued + running + paused"
     " + waiting + completed + failed + cancelled",
@@ -48,12 +52,18 @@ VIOLATIONS = {
     " finished_at IS NOT NULL) OR (finished_at IS NULL AND (state = 'paused') <> (parked_at IS NOT NULL))",
     "outcomes follow": "SELECT id FROM papayya.item WHERE state IN ('completed', 'failed')"
     " AND outcome IS DISTINCT FROM papayya.outcome_v1(id)",
-    "costs add up": "SELECT i.id FROM papayya.item i WHERE finished_at IS NOT NULL AND cost_nusd <>"
-    " (SELECT coalesce(sum(s.cost_nusd), 0) FROM papayya.step s WHERE s.item_id = i.id)"
+    "costs add up": "SELECT i.id FROM papayya.item i, papayya.item_sum_v1(i.id) AS s"
+    " WHERE finished_at IS NOT NULL AND (i.cost_nusd, i.tokens, i.calls, i.uncertain_nusd)"
+    " <> (s.cost, s.tokens, s.calls, s.uncertain)"
     " AND NOT EXISTS (SELECT FROM papayya.dispatch d WHERE d.item_id = i.id AND ended_at IS NULL)",
     "budget is spent": "SELECT a, b FROM (SELECT (SELECT coalesce(sum(spent_nusd), 0)"
-    " FROM papayya.budget_spend) AS a, (SELECT coalesce(sum(cost_nusd), 0) FROM papayya.step) AS b)"
+    " FROM papayya.budget_spend) AS a, (SELECT coalesce(sum(cost_nusd), 0) FROM papayya.spend) AS b)"
     " AS x WHERE a <> b",
+    "money agrees": "SELECT * FROM papayya.audit_money_v1('r') WHERE spend_nusd <> calls_nusd + reported_nusd"
+    " OR (uncertain, uncertain_nusd) <> (SELECT coalesce(sum(s.uncertain), 0), coalesce(sum(s.uncertain_nusd), 0)"
+    " FROM papayya.spend s)",
+    "pending is held": "SELECT k.id FROM papayya.call k WHERE state = 'pending' AND cost_nusd IS NOT NULL",
+    "replays are free": "SELECT id FROM papayya.call WHERE state = 'replayed' AND cost_nusd <> 0",
 }  # fmt: skip
 
 
@@ -105,7 +115,13 @@ class Machine(RuleBasedStateMachine):
         return tuple(draw(st.sampled_from(self.fences if old else sorted(live))))
 
     def write(self, action: str, fence: Fence, draw: Any) -> None:
-        if action == "checkpoint":
+        if action == "hold":
+            self.hold(fence, draw(st.sampled_from([b"", b"s"])), draw(st.integers(1, 2)))
+        elif action == "settle":
+            self.settle(
+                draw(st.integers(0, 5)), draw(st.sampled_from(ENDS)), draw(st.integers(0, 9))
+            )
+        elif action == "checkpoint":
             cost, ok = draw(st.integers(0, 60)), draw(st.booleans())
             self.checkpoint(fence, draw(st.sampled_from("xy")), cost, ok)
         elif action == "close":
@@ -116,6 +132,28 @@ class Machine(RuleBasedStateMachine):
             state = draw(st.sampled_from(["queued", "waiting", "paused"]))
             by = draw(st.sampled_from(["budget", "hand", "code"]))
             self.release(fence, state, by, draw(st.integers(0, 9)))
+
+    def hold(self, fence: Fence, scope: bytes, ordinal: int) -> None:
+        """Nothing is held under an old fence; what is answered is what was paid for."""
+        live = self.db.one("SELECT ended_at IS NULL FROM papayya.dispatch WHERE id = %s", fence[1])
+        found = hold(self.db, *fence, scope=scope, ordinal=ordinal)
+        assert (found.verdict == "lost") == (not live)
+        answers = "SELECT count(*) FROM papayya.call WHERE state = 'answered' AND NOT rejected"
+        where = " AND item_id = %s AND scope = %s AND ordinal = %s"
+        paid = self.db.one(answers + where, fence[0], scope, ordinal)
+        assert (found.body is not None) == (found.verdict == "go" and paid > 0)
+
+    def settle(self, which: int, state: str, cost: int) -> None:
+        """Any call may be settled at any time, again too; doubts about its step may come first."""
+        ids = self.db.rows(
+            "SELECT id, item_id, scope FROM papayya.call WHERE state <> 'replayed' ORDER BY id DESC"
+        )
+        if which < len(ids):
+            call, item, scope = ids[which]
+            priced = cost if state in ("answered", "broken") and cost < 8 else None
+            settle(self.db, call, state, cost=priced)
+            if cost == 0:
+                self.db.call("reject", item=item, scope=scope)
 
     def capture(self, keys: list[str], digest: str) -> None:
         rows = self.db.capture(self.run, *({"k": key, "g": digest} for key in keys))
@@ -215,15 +253,29 @@ class Machine(RuleBasedStateMachine):
             assert self.db.sweep("w2", max_deliveries=3) == []
         elif event == "pump":
             self.pump()
+        elif event in ("expire", "reconcile"):
+            self.doubts(event)
         elif event == "drain":
             self.db.rows("UPDATE papayya.run SET draining = NOT draining")
         elif event.startswith(("pause ", "resume ")):
             self.hand(event)
         elif event == "cancel the run":
             self.db.cancel()
-        elif event in ("rich", "poor") and self.budgeted:
+        elif self.budgeted:
+            self.fund(event)
+
+    def fund(self, event: str) -> None:
+        if event in ("rich", "poor"):
             limit = 50 if event == "poor" else 10_000
             self.db.rows("SELECT papayya.set_budget_v1(%s, NULL, %s)", self.run, limit)
+
+    def doubts(self, event: str) -> None:
+        if event == "expire":
+            expire(self.db)
+            assert expire(self.db) == 0
+        else:
+            for (call,) in self.db.rows("SELECT id FROM papayya.call WHERE mod(id, 2) = 0"):
+                self.db.call("reconcile", call=call, nusd=call)
 
     def pump(self) -> None:
         self.db.wake()
