@@ -255,12 +255,8 @@ class Machine(RuleBasedStateMachine):
             self.pump()
         elif event in ("expire", "reconcile"):
             self.doubts(event)
-        elif event == "drain":
-            self.db.rows("UPDATE papayya.run SET draining = NOT draining")
-        elif event.startswith(("pause ", "resume ")):
+        elif event.startswith(("pause ", "resume ", "drain", "cancel ")):
             self.hand(event)
-        elif event == "cancel the run":
-            self.db.cancel()
         elif self.budgeted:
             self.fund(event)
 
@@ -286,7 +282,11 @@ class Machine(RuleBasedStateMachine):
         assert self.db.sends() == []
 
     def hand(self, event: str) -> None:
-        if event == "resume all":
+        if event == "drain":
+            self.db.rows("UPDATE papayya.run SET draining = NOT draining")
+        elif event == "cancel the run":
+            self.db.cancel()
+        elif event == "resume all":
             self.db.resume("r")
             self.db.resume(tenant="acme")
         else:
