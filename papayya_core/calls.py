@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from papayya_core import bounds, codec, rules, sync
+from papayya_core import bounds, codec, redaction, rules, sync
 from papayya_core.call import Ending, Held, PriceQuestion, Recorded
 from papayya_core.contract import Checkpointed
 from papayya_core.store import callparams, rows
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from papayya_core.settings import Settings
     from papayya_core.store.store import Store
 
-logger = logging.getLogger("papayya.calls")
+logger = redaction.logger("papayya.calls")
 
 _VOID = Ending("void", error="given up before it was sent")
 

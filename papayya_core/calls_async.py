@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from papayya_core import aio, bounds, codec, rules
+from papayya_core import aio, bounds, codec, redaction, rules
 from papayya_core.call import Ending, Held, PriceQuestion, Recorded
 from papayya_core.contract import Checkpointed
 from papayya_core.store import callparams, rows
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from papayya_core.settings import Settings
     from papayya_core.store.store_async import AsyncStore
 
-logger = logging.getLogger("papayya.calls")
+logger = redaction.logger("papayya.calls")
 
 _VOID = Ending("void", error="given up before it was sent")
 

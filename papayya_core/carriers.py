@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from papayya_core import redaction
 from papayya_core.contract import Send
 
 if TYPE_CHECKING:
     from papayya_core.codec import Encoders
 
 
-logger = logging.getLogger("papayya.pump")
+logger = redaction.logger("papayya.pump")
 
 
 @runtime_checkable

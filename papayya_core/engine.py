@@ -183,7 +183,7 @@ class Engine:
         body: Any = None,
     ) -> Ended:
         findings = [*execution.findings, *findings]
-        reason = rules.storable(reason) if reason else None
+        reason = rules.presentable(reason) if reason else None
         try:
             closed = sync.finish(lambda: self._write_end(execution, state, reason, findings, body))
         finally:
@@ -237,7 +237,7 @@ class Engine:
             execution.item_id,
             execution.fence,
             state,
-            reason=rules.storable(reason),
+            reason=rules.presentable(reason),
             delay=delay,
             findings=execution.findings,
             cost_nusd=execution.cost_nusd,

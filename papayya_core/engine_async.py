@@ -184,7 +184,7 @@ class AsyncEngine:
         body: Any = None,
     ) -> Ended:
         findings = [*execution.findings, *findings]
-        reason = rules.storable(reason) if reason else None
+        reason = rules.presentable(reason) if reason else None
         try:
             closed = await aio.finish(
                 lambda: self._write_end(execution, state, reason, findings, body)
@@ -240,7 +240,7 @@ class AsyncEngine:
             execution.item_id,
             execution.fence,
             state,
-            reason=rules.storable(reason),
+            reason=rules.presentable(reason),
             delay=delay,
             findings=execution.findings,
             cost_nusd=execution.cost_nusd,

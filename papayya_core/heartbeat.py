@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import select
 import subprocess
 import sys
@@ -21,10 +20,11 @@ from typing import Any
 import psycopg
 
 from papayya_core import owner as owners
+from papayya_core import redaction
 from papayya_core.settings import Settings
 from papayya_core.store.sql import statements
 
-logger = logging.getLogger("papayya.heartbeat")
+logger = redaction.logger("papayya.heartbeat")
 
 
 class Heartbeat:

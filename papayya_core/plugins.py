@@ -7,7 +7,6 @@ wrong; neither stops anything else. Pluggy's own entry-point loader does stop, h
 from __future__ import annotations
 
 import itertools
-import logging
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any, get_args
 import click
 import pluggy
 
-from papayya_core import defaults, hookspecs, rules
+from papayya_core import defaults, hookspecs, redaction, rules
 from papayya_core.call import CallFacts, Priced, PriceQuestion
 from papayya_core.carriers import Carrier
 from papayya_core.checks import CheckContext, Identity
@@ -25,7 +24,7 @@ from papayya_core.contract import Finding, Severity, Transition
 from papayya_core.hookspecs import PROJECT
 from papayya_core.rules import RetryDecision
 
-logger = logging.getLogger("papayya.plugins")
+logger = redaction.logger("papayya.plugins")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ own machine, leader or not: nobody else can know.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from papayya_core import owner as owners
+from papayya_core import redaction
 from papayya_core.carriers import Tending, served
 from papayya_core.contract import Send
 from papayya_core.execution import live_fences
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from papayya_core.settings import Settings
     from papayya_core.store.store import Store
 
-logger = logging.getLogger("papayya.pump")
+logger = redaction.logger("papayya.pump")
 
 EVERY = 5.0
 _BATCH = 500

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from papayya_core import codec, rules
+from papayya_core import codec, rules, vault
 from papayya_core.contract import Body, Finding
 from papayya_core.store import rows
 
@@ -19,14 +19,17 @@ class Stored(NamedTuple):
 
 
 def store_value(value: object, encoders: codec.Encoders | None, inline: int, limit: int) -> Stored:
-    """Encode a value: inline up to ``inline`` bytes, as a payload up to ``limit`` bytes."""
+    """Encode a value: inline up to ``inline`` bytes, as a payload up to ``limit`` bytes.
+
+    With encryption on, nothing is inline.
+    """
     try:
         text = codec.encode(value, encoders)
     except codec.Unencodable as error:
         return Stored(why=str(error))
     except Exception as error:  # noqa: BLE001 - user code (properties, plugins) runs in here
         return Stored(why=rules.describe_error(error))
-    if len(text) <= inline and len(text.encode()) <= inline:
+    if len(text) <= inline and not vault.is_on() and len(text.encode()) <= inline:
         return Stored(text=text)
     body = rows.pack(text)
     if body.size > limit:

@@ -12,6 +12,7 @@ from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from papayya_core.errors import InvalidKey, NonRetriable, PapayyaError, Reject
+from papayya_core.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 NAME_LIMIT = 500
 NANO = 1_000_000_000
 _KEY_LIMIT = 64
+_READ = 20_000  # characters of an error's message
 _SEVERITIES: tuple[Severity, ...] = ("note", "degraded", "failed")
 
 
@@ -68,12 +70,15 @@ def usd(nano: int) -> Decimal:
     return Decimal(nano).scaleb(-9) if nano else Decimal(0)
 
 
-def content_key(text: str, digest: bytes) -> str:
+def content_key(text: str, digest: bytes, *, plain: bool = True) -> str:
     """Name an item by its input when nobody named it.
 
     A short plain text is its own key; anything else is named by its digest, so that the same input
-    has the same key in any process, whatever the order of its keys and keyword arguments.
+    has the same key in any process, whatever the order of its keys and keyword arguments. ``plain``
+    False: nothing of the input may be read from the key.
     """
+    if not plain:
+        return "in-" + digest.hex()[:16]
     value = json.loads(text) if len(text) <= _KEY_LIMIT * 6 else None
     if isinstance(value, str) and 0 < len(value) <= _KEY_LIMIT and value.isprintable():
         return value
@@ -96,6 +101,8 @@ def worst(severities: Iterable[Severity]) -> Outcome:
 
 _VOLATILE = re.compile(
     r"0x[0-9a-fA-F]+|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|[0-9a-fA-F]{16,}|\d+|'[^']*'|\"[^\"]*\""
+    r"|…[A-Za-z0-9]{4}\]"  # the end of a secret
+    r"|…[A-Za-z0-9]{4}\]"  # the end of a secret
 )
 
 
@@ -239,12 +246,18 @@ def message_of(error: BaseException) -> str:
 
 
 def describe_error(error: BaseException) -> str:
-    """Put an error in one short line that Postgres accepts."""
+    """Put an error in one short line that Postgres accepts, without secrets."""
     status = status_of(error)
-    text = " ".join(message_of(error).split())[:300] or "(no message)"
+    message = " ".join(message_of(error)[:_READ].split())
+    text = redact(message)[:300] or "(no message)"
     label = type(error).__name__ + (f" {status}" if status else "")
     line = f"{label}: {text}"
     return storable(line)
+
+
+def presentable(text: str) -> str:
+    """Make a text fit to be stored and shown: without secrets, NUL and lone surrogates."""
+    return storable(redact(text))
 
 
 def storable(text: str) -> str:
@@ -265,9 +278,9 @@ def changed_labels(
 
 
 def as_evidence(error: BaseException) -> dict[str, Any]:
-    """Keep of an error what helps to find it again: type, message, status."""
+    """Keep of an error what helps to find it again: type, message without secrets, status."""
     return {
         "type": f"{type(error).__module__}.{type(error).__qualname__}",
-        "message": storable(message_of(error)[:2000]),
+        "message": presentable(message_of(error)[:_READ])[:2000],
         "status": status_of(error),
     }

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 
-from papayya_core import embedded, migrate
+from papayya_core import embedded, migrate, redaction, vault
 from papayya_core.engine import Engine
 from papayya_core.engine_async import AsyncEngine
 from papayya_core.errors import StoreError, StoreUnavailable
@@ -65,8 +65,12 @@ class Runtime:
 
     def __init__(self, settings: Settings | None = None, plugins: Iterable[object] = ()) -> None:
         self.settings = settings or Settings.load()
+        vault.use(self.settings.encryption_key)
+        if self.settings.mode != "off":
+            vault.current()  # a process that cannot encrypt must not start to work
         self.given = tuple(plugins)
         self.plugins = Plugins(self.settings.plugins, self.given)
+        redaction.use(self._clean)
         self.owner = owner()
         self.pid = os.getpid()
         self._lock = threading.RLock()
@@ -80,6 +84,10 @@ class Runtime:
         self._pump: threading.Thread | None = None
         self._stop = threading.Event()
         self._at_exit: list[Callable[[], None]] = []
+
+    def _clean(self, text: str) -> str:
+        """Redact what is logged: secrets always, more by setting and plugins."""
+        return self.plugins.redact(redaction.redact(text, ("secrets", *self.settings.redact)))
 
     @property
     def dsn(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -17,6 +18,7 @@ from typing import Any, Literal, NamedTuple, cast
 from papayya_core.errors import SettingsError
 
 PREFIX = "PAPAYYA_"
+_KEY_BYTES = 32
 FOREIGN = f"{PREFIX}TEST_"  # read by the test fixtures, not here
 
 Mode = Literal["enforce", "observe", "off"]
@@ -39,10 +41,14 @@ class Variable(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """How a setting is read: what is accepted, and a parser that raises ValueError."""
+    """How a setting is read: what is accepted, and a parser that raises ValueError.
+
+    ``hidden``: why its value is never shown, if it is not.
+    """
 
     accepts: str
     parse: Callable[[str], object]
+    hidden: str | None = None
 
 
 def _one_of(*words: str) -> Kind:
@@ -107,6 +113,13 @@ def _parse_names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def _parse_keys(text: str) -> tuple[str, ...]:
+    keys = _parse_names(text)
+    if not all(len(b64decode(key, altchars=b"-_", validate=True)) == _KEY_BYTES for key in keys):
+        raise ValueError
+    return keys
+
+
 def default_home(env: Mapping[str, str] = os.environ) -> Path:
     """Where the embedded Postgres lies when PAPAYYA_HOME is not set.
 
@@ -119,17 +132,17 @@ def default_home(env: Mapping[str, str] = os.environ) -> Path:
     return Path(env.get("XDG_DATA_HOME") or Path("~/.local/share").expanduser()) / "papayya"
 
 
-URL = Kind("postgresql://user@host:port/database", _parse_url)
+URL = Kind("postgresql://user@host:port/database", _parse_url, "it may hold a password")
 TEXT = Kind("text", str)
 SECONDS = _seconds(zero=False)
 SWITCH = Kind("1 | 0 | true | false | yes | no | on | off", _parse_switch)
 DIRECTORY = Kind("a directory", lambda text: Path(text).expanduser().absolute())
 NAMES = Kind("none, or names with commas between them", _parse_names)
-SECRETS = Kind("none, or Fernet keys with commas between them", _parse_names)
+KEYS = Kind("none, or Fernet keys with commas between them", _parse_keys, "it is secret")
 
 
 def _setting(default: object, kind: Kind, doc: str) -> Any:
-    return field(default=default, metadata={"kind": kind, "doc": doc})
+    return field(default=default, metadata={"kind": kind, "doc": doc}, repr=kind.hidden is None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,8 +206,8 @@ class Settings:
     )
     encryption_key: tuple[str, ...] | None = _setting(
         None,
-        SECRETS,
-        "Keys that payloads are encrypted with: the first encrypts, all decrypt.",
+        KEYS,
+        "Keys that payloads are encrypted with: the first encrypts, all of them decrypt.",
     )
     redact: tuple[str, ...] = _setting(
         ("secrets",),
@@ -273,7 +286,7 @@ def _parse(row: Variable, given: object) -> object:
                 f"{row.env} is a {driver}:// address, which only SQLAlchemy understands;"
                 f" accepted: {row.accepts}"
             ) from None
-        shown = "(hidden: it may hold a password)" if kind is URL else repr(given)
+        shown = repr(given) if kind.hidden is None else f"(hidden: {kind.hidden})"
         raise SettingsError(f"{row.env} is {shown}; accepted: {row.accepts}") from None
 
 

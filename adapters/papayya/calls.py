@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from papayya import endings, limits, off, runs
 from papayya.items import Items, Later
 from papayya.submissions import Job, Prepared, prepare, refuse
-from papayya_core import context, rules, sync
+from papayya_core import context, redaction, rules, sync
 from papayya_core.checks import Identity
 from papayya_core.runtime import Runtime, runtime
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from papayya_core.contract import Run, Submission
     from papayya_core.execution import Execution
 
-logger = logging.getLogger("papayya")
+logger = redaction.logger("papayya")
 
 
 def call(agent: AgentFunction[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from papayya import endings, limits, off, runs
 from papayya.items_async import AsyncItems, Later
 from papayya.submissions import Job, Prepared, prepare, refuse
-from papayya_core import aio, context, rules
+from papayya_core import aio, context, redaction, rules
 from papayya_core.checks import Identity
 from papayya_core.runtime import Runtime, runtime
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from papayya_core.contract import Run, Submission
     from papayya_core.execution import Execution
 
-logger = logging.getLogger("papayya")
+logger = redaction.logger("papayya")
 
 
 async def call(

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from papayya.submissions import Job, Occurrences, Prepared, pick, prepare, refuse
-from papayya_core import rules
+from papayya_core import redaction, rules
 from papayya_core.checks import Identity
 from papayya_core.contract import ENDED
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from papayya_core.engine import Engine
     from papayya_core.runtime import Runtime
 
-logger = logging.getLogger("papayya")
+logger = redaction.logger("papayya")
 
 
 class Intake:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
+from papayya_core import redaction
 from papayya_core.contract import ItemResult
 
 if TYPE_CHECKING:
     from papayya.unread import Reading
 
-logger = logging.getLogger("papayya")
+logger = redaction.logger("papayya")
 
 
 class MapResults(Iterator[ItemResult]):

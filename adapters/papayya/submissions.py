@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from papayya_core import codec, rules
+from papayya_core import codec, rules, vault
 from papayya_core.checks import Identity
 from papayya_core.contract import UNATTRIBUTED, Submission
 from papayya_core.execution import Execution
@@ -109,7 +109,7 @@ def _content_key(
         return "in-" + digest.hex()[:16]
     if len(args) == 1 and not kwargs:
         text = text[len('{"args":[') : -len('],"kwargs":{}}')]
-    return rules.content_key(text, digest)
+    return rules.content_key(text, digest, plain=not vault.is_on())
 
 
 def pick(choice: Pick, item: object, what: str) -> str | None:

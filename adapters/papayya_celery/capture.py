@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from papayya_celery import carried, envelopes
-from papayya_core import codec, rules
+from papayya_core import codec, redaction, rules
 from papayya_core.contract import Captured, Intake, Submission
 from papayya_core.errors import PapayyaError
 from papayya_core.results import store_value
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from papayya_celery.identity import Named
     from papayya_core.contract import Body
 
-logger = logging.getLogger("papayya.celery")
+logger = redaction.logger("papayya.celery")
 
 _RESTS = 10.0  # seconds for which a publisher does without Postgres after it was away
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from papayya_celery import apps, envelopes, repair
 from papayya_celery.carried import HEADER, Carried, write
-from papayya_core import rules
+from papayya_core import redaction, rules
 from papayya_core.contract import Send
 from papayya_core.errors import PapayyaError
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from papayya_core.carriers import Books
     from papayya_core.codec import Encoders
 
-logger = logging.getLogger("papayya.celery")
+logger = redaction.logger("papayya.celery")
 
 
 class CeleryCarrier:

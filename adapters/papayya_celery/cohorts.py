@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-
 from papayya_celery.capture import breaker
-from papayya_core import rules
+from papayya_core import redaction, rules
 from papayya_core.errors import PapayyaError
 from papayya_core.runtime import runtime
 
-logger = logging.getLogger("papayya.celery")
+logger = redaction.logger("papayya.celery")
 
 
 def note_size(group_id: str, carrier: str, size: int) -> None:

@@ -5,7 +5,6 @@ Celery's own: what Celery sees of the body is a result, an exception, Retry, Ign
 from __future__ import annotations
 
 import functools
-import logging
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from celery.exceptions import Ignore, Reject
 from papayya_celery import carried, deliveries, links, opening, states
 from papayya_celery.body import run_body, was_ignored
 from papayya_celery.deliveries import Delivery
-from papayya_core import context
+from papayya_core import context, redaction
 from papayya_core.errors import ItemFailed, OutputUnavailable, PapayyaError, StoreUnavailable
 from papayya_core.owner import is_dead
 from papayya_core.runtime import runtime
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from papayya_celery.apps import Installation
     from papayya_celery.opening import Received
 
-logger = logging.getLogger("papayya.celery")
+logger = redaction.logger("papayya.celery")
 _HELD = "held by "
 _BREATH = 2.0  # seconds before a message that cannot be opened comes back at once
 

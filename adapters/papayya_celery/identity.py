@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from papayya_celery.naming import Choice, Message, choose
-from papayya_core import context, rules
+from papayya_core import context, redaction, rules
 from papayya_core.contract import UNATTRIBUTED
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from papayya_celery.carried import Carried
     from papayya_core.plugins import Plugins
 
-logger = logging.getLogger("papayya.celery")
+logger = redaction.logger("papayya.celery")
 _said: set[tuple[str, str]] = set()
 
 

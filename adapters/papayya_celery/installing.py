@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -11,11 +10,12 @@ from celery.local import Proxy
 from papayya_celery import apps, patches, worker
 from papayya_celery.apps import Installation, Only
 from papayya_celery.naming import Choice, check_choice
+from papayya_core import redaction
 
 if TYPE_CHECKING:
     from celery import Celery
 
-logger = logging.getLogger("papayya.celery")
+logger = redaction.logger("papayya.celery")
 
 
 def install(

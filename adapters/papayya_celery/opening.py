@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from papayya_celery import capture, carried, deliveries, envelopes, identity
 from papayya_celery.carried import Carried
 from papayya_celery.naming import Message
+from papayya_core import redaction
 from papayya_core.contract import AgentRef, Opened, Whose
 from papayya_core.runtime import runtime
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from papayya_celery.deliveries import Delivery
     from papayya_core.contract import Agent
 
-logger = logging.getLogger("papayya.celery")
+logger = redaction.logger("papayya.celery")
 _PICKLE = frozenset({"pickle", "application/x-python-serialize"})
 
 

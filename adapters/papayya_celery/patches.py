@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from celery.utils.imports import qualname
 
 from papayya_celery import apps, cohorts, deliveries, publishing
 from papayya_celery.guard import guarded
+from papayya_core import redaction
 from papayya_core.runtime import runtime
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from papayya_celery.apps import Installation
 
-logger = logging.getLogger("papayya.celery")
+logger = redaction.logger("papayya.celery")
 _MARK = "_papayya_guard"
 _done: set[str] = set()
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, TypeVar
 
 from psycopg_pool import PoolClosed
 
+from papayya_core import redaction
 from papayya_core.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-logger = logging.getLogger("papayya.celery")
+logger = redaction.logger("papayya.celery")
 T = TypeVar("T")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from kombu.exceptions import EncodeError, SerializationError
 
 from papayya_celery import apps, deliveries, envelopes
 from papayya_celery.carried import Carried
-from papayya_core import codec, rules
+from papayya_core import codec, redaction, rules
 from papayya_core.errors import ItemFailed
 from papayya_core.store import rows
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from papayya_celery.apps import Installation
     from papayya_core.carriers import Books
 
-logger = logging.getLogger("papayya.celery")
+logger = redaction.logger("papayya.celery")
 _BATCH = 50
 _PAGE = 500
 _SENTINEL = "papayya-was-here"

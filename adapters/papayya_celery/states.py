@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from celery import states
 from celery.backends.base import DisabledBackend
 
+from papayya_core import redaction
 from papayya_core.errors import ItemFailed
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from papayya_core.contract import ItemResult
 
-logger = logging.getLogger("papayya.celery")
+logger = redaction.logger("papayya.celery")
 
 PAUSED = "PAUSED"
 WAITING = "WAITING"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from papayya_core import redaction
 from papayya_core.errors import PapayyaError, StoreUnavailable
 from papayya_core.runtime import runtime
 
 if TYPE_CHECKING:
     from papayya_celery.apps import Installation
 
-logger = logging.getLogger("papayya.celery")
+logger = redaction.logger("papayya.celery")
 _GREEN = ("celery.concurrency.gevent", "celery.concurrency.eventlet")
 
 

@@ -4,7 +4,6 @@ worker's parent process learns (hard time limits, revokes).
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from dataclasses import replace
@@ -15,6 +14,7 @@ from celery.exceptions import TimeLimitExceeded
 from celery.states import RETRY
 
 from papayya_celery import apps, carried, deliveries, states, warnings
+from papayya_core import redaction
 from papayya_core import runtime as runtimes
 from papayya_core.heartbeat import Beat, is_stopped
 from papayya_core.owner import owner_of
@@ -22,7 +22,7 @@ from papayya_core.owner import owner_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-logger = logging.getLogger("papayya.celery")
+logger = redaction.logger("papayya.celery")
 _NESTINGS = 8
 _PATIENCE = 2.0  # seconds: the worker's parent serves all of its children
 _parent: int | None = None

@@ -7,7 +7,6 @@ than all else that is done for a call.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import localcontext
@@ -16,13 +15,14 @@ from functools import cache, lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from papayya_core import redaction
 from papayya_core.call import Priced, PriceQuestion, Tokens
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
     from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
 
-logger = logging.getLogger("papayya.llm.prices")
+logger = redaction.logger("papayya.llm.prices")
 
 # OpenTelemetry's names, and ours, as the library has them; others are tried as they are.
 PROVIDERS = {

@@ -15,6 +15,7 @@ from papayya_core.cli.state import Cli, Command, pass_cli
 PARTS: tuple[Callable[[Cli], Iterator[Check]], ...] = (
     process.python,
     process.settings,
+    process.encryption,
     process.home,
     database.server,
     process.plugins,

@@ -14,13 +14,14 @@ import click
 from rich.console import Console
 from rich.logging import RichHandler
 
+from papayya_core import redaction
 from papayya_core.cli import documents, show
 from papayya_core.cli.imports import import_carriers, no_carrier, ready_carriers
 from papayya_core.cli.state import Cli, Command, pass_cli
 from papayya_core.errors import PapayyaError
 from papayya_core.pump import EVERY, Pump, Turn
 
-logger = logging.getLogger("papayya.pump")
+logger = redaction.logger("papayya.pump")
 
 
 @click.command("pump", cls=Command)

@@ -14,6 +14,7 @@ from papayya_core.cli.documents import AsIs
 from papayya_core.cli.item import finding_document
 from papayya_core.cli.items import STATES, narrow
 from papayya_core.cli.state import NAME, Cli, Command, pass_cli
+from papayya_core.store import details
 from papayya_core.store.details import Result, stream_results
 from papayya_core.store.reads import find_run
 
@@ -30,7 +31,8 @@ def results(cli: Cli, /, name: str, as_json: bool, jsonl: bool, **wanted: Any) -
     """Give the outputs of a run back, in the order the items were recorded.
 
     Every item of the run is listed, with or without an output; --state completed leaves the
-    others out. Any number of items is streamed in little memory.
+    others out. Any number of items is streamed in little memory. Outputs are exact, for programs to
+    go on with: nothing is redacted in them.
     """
     connection = cli.connection
     chosen = narrow(connection, **wanted)
@@ -72,7 +74,7 @@ def _print(stream: Iterator[Result]) -> None:
         head = (show.safe(row.key), "bold"), f"  {show.safe(row.tenant)}  ", show.word(row.state)
         out.print(Text.assemble(*head, *outcome, f"  {show.money(row.cost_nusd)}"))
         if row.has_output:
-            text = show.compact(row.output)
+            text = show.compact(details.shown(row.output_codec, row.output_body))
             more = f" … ({len(text):,} characters: --jsonl has all)" if len(text) > PREVIEW else ""
             out.print(Text(f"  {text[:PREVIEW]}{more}"), soft_wrap=True)
         for finding in one.findings:

@@ -42,6 +42,7 @@ class Cli:
     @cached_property
     def settings(self) -> Settings:
         """The settings, options first; what is odd about the environment goes to stderr, once."""
+        from papayya_core import vault
         from papayya_core.settings import Settings
 
         with warnings.catch_warnings(record=True) as caught:
@@ -49,6 +50,7 @@ class Cli:
             settings = Settings.load(database_url=self.database_url, home=self.home)
         for warning in caught:
             click.echo(f"papayya: {warning.message}", err=True)
+        vault.use(settings.encryption_key)
         return settings
 
     def dsn(self) -> str:

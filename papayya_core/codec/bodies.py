@@ -1,4 +1,4 @@
-"""Text as bytes for the payload table."""
+"""Text and bytes for the payload table."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ RAW, ZLIB = 0, 1
 WORTHWHILE = 2048  # bytes
 
 
-def compress(text: str) -> tuple[int, bytes]:
+def compress(data: bytes) -> tuple[int, bytes]:
     """Give the codec's number and the body, compressed if that makes it smaller."""
-    raw = text.encode()
-    if len(raw) < WORTHWHILE:
-        return RAW, raw
-    packed = zlib.compress(raw, 1)
-    return (ZLIB, packed) if len(packed) < len(raw) else (RAW, raw)
+    if len(data) < WORTHWHILE:
+        return RAW, data
+    packed = zlib.compress(data, 1)
+    return (ZLIB, packed) if len(packed) < len(data) else (RAW, data)
 
 
-def expand(codec: int, body: bytes) -> str:
-    """Give the text back; raise Undecodable for a damaged body or a codec from the future."""
+def expand(codec: int, body: bytes) -> bytes:
+    """Give the bytes back; raise Undecodable for a damaged body or a codec from the future."""
     if codec not in (RAW, ZLIB):
         raise Undecodable(f"payload codec {codec} is unknown here; upgrade Papayya")
     try:
-        return (zlib.decompress(body) if codec == ZLIB else bytes(body)).decode()
-    except (zlib.error, UnicodeDecodeError) as exc:
+        return zlib.decompress(body) if codec == ZLIB else bytes(body)
+    except zlib.error as exc:
         raise Undecodable(f"the stored payload is damaged: {exc}") from exc

@@ -12,6 +12,7 @@ from papayya_core import codec
 from papayya_core.store.reads import Connection, rows, snapshot
 from papayya_core.store.rows import unpack
 from papayya_core.store.sql import statements
+from papayya_core.vault import Locked
 
 PREVIEW_BYTES = 64 * 1024
 _FIRST, _MOST, _HEAVY = 16, 500, 4_000_000
@@ -38,12 +39,12 @@ class ItemFacts:
     @property
     def input(self) -> Any:
         """The input in plain terms; None when it was not stored."""
-        return readable(self.input_codec, self.input_body)
+        return shown(self.input_codec, self.input_body)
 
     @property
     def output(self) -> Any:
         """The output in plain terms; None when there is none."""
-        return readable(self.output_codec, self.output_body)
+        return shown(self.output_codec, self.output_body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class StepView:
             return codec.plain(self.result_text)
         if self.result_body is None and self.result_bytes is not None:
             return f"({self.result_bytes:,} bytes)"
-        return readable(self.result_codec, self.result_body)
+        return shown(self.result_codec, self.result_body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ class ResultRow:
 
     @property
     def output(self) -> Any:
-        """The output in plain terms; None when there is none."""
+        """The output in plain terms; None when there is none. Raises Locked without its key."""
         return readable(self.output_codec, self.output_body)
 
 
@@ -140,8 +141,16 @@ class Result:
 
 
 def readable(codec_no: int | None, body: bytes | None) -> Any:
-    """Show a payload in plain terms; None when there is none."""
+    """Show a payload in plain terms; None when there is none. Raises Locked without its key."""
     return None if codec_no is None or body is None else codec.plain(unpack(codec_no, body))
+
+
+def shown(codec_no: int | None, body: bytes | None) -> Any:
+    """Show a payload in plain terms, or what keeps it from being read."""
+    try:
+        return readable(codec_no, body)
+    except Locked as error:
+        return f"({error})"
 
 
 def item_facts(connection: Connection, item: int) -> ItemFacts:

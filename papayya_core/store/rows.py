@@ -7,8 +7,8 @@ from functools import lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from papayya_core import rules
-from papayya_core.codec import compress, expand
+from papayya_core import redaction, rules, vault
+from papayya_core.codec import Undecodable, compress, expand
 from papayya_core.contract import Body, Finding, Known, StepKey
 
 if TYPE_CHECKING:
@@ -16,21 +16,38 @@ if TYPE_CHECKING:
 
     from papayya_core.contract import Intake, StepRow, Submission
 
+PLAIN, ENCRYPTED = 0, 2  # payload codecs; encrypted is the number of another, then its body
 _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def pack(text: str) -> Body:
-    """Turn codec text into a payload, named by the hash of its exact bytes."""
-    import hashlib
+    """Turn codec text into a payload."""
+    return pack_bytes(text.encode())
 
-    raw = text.encode()
-    codec, data = compress(text)
-    return Body(hashlib.sha256(raw).digest(), codec, len(raw), data)
+
+def pack_bytes(data: bytes) -> Body:
+    """Turn bytes into a payload: named by its content, small, encrypted when a key is set."""
+    codec, body = compress(data)
+    if (safe := vault.current()) is not None:
+        codec, body = ENCRYPTED, safe.encrypt(bytes([codec]) + body)
+    return Body(vault.name(data), codec, len(data), body)
 
 
 def unpack(codec: int, data: bytes) -> str:
-    """Turn a payload back into codec text."""
-    return expand(codec, bytes(data))
+    """Turn a payload back into codec text. Raises Undecodable or vault.Locked."""
+    try:
+        return unpack_bytes(codec, data).decode()
+    except UnicodeDecodeError as error:
+        raise Undecodable(f"the stored payload is damaged: {error}") from error
+
+
+def unpack_bytes(codec: int, data: bytes) -> bytes:
+    """Turn a payload back into its bytes. Raises Undecodable or vault.Locked."""
+    data = bytes(data)
+    if codec == ENCRYPTED:
+        opened = vault.decrypt(data)
+        codec, data = opened[0], opened[1:]
+    return expand(codec, data)
 
 
 def plain_params(row: StepRow) -> tuple[Any, ...]:
@@ -158,15 +175,15 @@ def finding_doc(findings: Sequence[Finding]) -> str:
             {
                 "check": f.check,
                 "severity": f.severity,
-                "reason": rules.storable(f.reason),
-                "evidence": _clean(f.evidence) or None,
+                "reason": rules.presentable(f.reason),
+                "evidence": _clean(redaction.redact_data(f.evidence)) or None,
                 "n": f.n,
-                "fingerprint": rules.fingerprint(f.check, f.reason).hex(),
+                "fingerprint": rules.fingerprint(f.check, rules.presentable(f.reason)).hex(),
             }
             for f in findings
         ],
         allow_nan=False,
-        default=lambda value: rules.storable(str(value)),
+        default=lambda value: rules.presentable(str(value)),
     )
 
 

@@ -7,7 +7,6 @@ answer was lost with its connection is simply sent again, for up to ``db_patienc
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from psycopg.types.json import Jsonb
 from psycopg.types.numeric import Int8Dumper
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from papayya_core import sync
+from papayya_core import redaction, sync
 from papayya_core.contract import AgentRef, Captured, Checkpointed, Closed, Opened, Run, Whose
 from papayya_core.errors import StoreError, StoreUnavailable
 from papayya_core.store import rows
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     )
     from papayya_core.settings import Settings
 
-logger = logging.getLogger("papayya.store")
+logger = redaction.logger("papayya.store")
 
 _AGAIN = (
     psycopg.OperationalError,

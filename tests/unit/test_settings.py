@@ -11,6 +11,8 @@ import pytest
 from papayya_core.errors import SettingsError
 from papayya_core.settings import Settings, SettingsWarning, variables
 
+KEY = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0ICEhISE="
+OTHER_KEY = "b3RoZXIgb3RoZXIgb3RoZXIgb3RoZXIgb3RoZXIgISE="
 GOOD: Mapping[str, tuple[str, object]] = {
     "PAPAYYA_DATABASE_URL": ("postgresql://me@db/books", "postgresql://me@db/books"),
     "PAPAYYA_MODE": ("Observe", "observe"),
@@ -29,10 +31,17 @@ GOOD: Mapping[str, tuple[str, object]] = {
     "PAPAYYA_CAPTURE_SECONDS": ("0.2", 0.2),
     "PAPAYYA_POOL_SIZE": (" 3 ", 3),
     "PAPAYYA_PREPARE": ("off", False),
+    "PAPAYYA_CAPTURE": ("Hash", "hash"),
+    "PAPAYYA_ENCRYPTION_KEY": (f"{KEY}, {OTHER_KEY}", (KEY, OTHER_KEY)),
+    "PAPAYYA_REDACT": ("secrets, Email,card,email", ("secrets", "email", "card")),
+    "PAPAYYA_LLM": ("no", False),
+    "PAPAYYA_LLM_HOSTS": ("llm.lan, gate.lan=openai", ("llm.lan", "gate.lan=openai")),
+    "PAPAYYA_LLM_USAGE": ("0", False),
+    "PAPAYYA_SDK_RETRIES": ("false", False),
     "PAPAYYA_IMPORT": ("shop.tasks, shop.mail", ("shop.tasks", "shop.mail")),
 }
 BAD: Mapping[str, str] = {
-    "PAPAYYA_DATABASE_URL": "postgresql+psycopg://me:secret@db/books",
+    "PAPAYYA_DATABASE_URL": "postgresql+psycopg://me:hunter2@db/books",
     "PAPAYYA_MODE": "strict",
     "PAPAYYA_HEARTBEAT": "fiber",
     "PAPAYYA_HEARTBEAT_SECONDS": "0",
@@ -46,6 +55,12 @@ BAD: Mapping[str, str] = {
     "PAPAYYA_CAPTURE_SECONDS": "0",
     "PAPAYYA_POOL_SIZE": "many",
     "PAPAYYA_PREPARE": "maybe",
+    "PAPAYYA_CAPTURE": "some",
+    "PAPAYYA_ENCRYPTION_KEY": f"{KEY},hunter2",
+    "PAPAYYA_REDACT": "secrets,phone",
+    "PAPAYYA_LLM": "2",
+    "PAPAYYA_LLM_USAGE": "auto",
+    "PAPAYYA_SDK_RETRIES": "3",
 }
 
 
@@ -80,7 +95,25 @@ def test_bad_value(name: str) -> None:
     """A value that is not accepted is named together with what is."""
     with pytest.raises(SettingsError, match=f"{name} is .*; accepted: ") as caught:
         Settings.load({name: BAD[name]})
-    assert "secret" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_secrets_are_hidden() -> None:
+    """What is secret is in neither the settings' repr nor an error."""
+    url = "postgresql://me:hunter2@db/books"
+    shown = repr(Settings.load({"PAPAYYA_ENCRYPTION_KEY": KEY, "PAPAYYA_DATABASE_URL": url}))
+    with pytest.raises(SettingsError) as caught:
+        Settings.load({}, encryption_key=(KEY, "short"))
+
+    assert KEY not in shown
+    assert "hunter2" not in shown
+    assert KEY not in str(caught.value)
+
+
+def test_no_redaction() -> None:
+    """The word none redacts nothing, while not set takes secrets out."""
+    assert Settings.load({"PAPAYYA_REDACT": "none"}).redact == ()
+    assert Settings.load({}).redact == ("secrets",)
 
 
 def test_empty_is_unset() -> None:

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import papayya_core
-from papayya_core import embedded
+from papayya_core import embedded, vault
 from papayya_core.cli.checks import Check
 from papayya_core.cli.group import describe
+from papayya_core.cli.show import count
 from papayya_core.cli.state import Cli
 from papayya_core.errors import SettingsError
 from papayya_core.settings import Settings, variable, variables
@@ -59,8 +60,10 @@ def source(cli: Cli, name: str) -> str:
 
 
 def shown(found: Settings, name: str) -> str:
-    """Show a setting; of a database's address, no password."""
+    """Show a setting; of a database's address no password, and of keys how many there are."""
     value = getattr(found, name)
+    if name == "encryption_key":
+        return count(len(value or ()), "key")
     if name == "database_url" and value:
         return address(value)
     return ", ".join(value) or "none" if isinstance(value, tuple) else str(value)
@@ -107,6 +110,17 @@ def plugins(cli: Cli) -> Iterator[Check]:
     for one in statuses:
         if not one.on:
             yield Check("plugins", "warn", f"{one.name} is off: {one.why}")
+
+
+def encryption(cli: Cli) -> Iterator[Check]:
+    """Say whether payloads are encrypted, and try it."""
+    if not settings_work(cli):
+        return
+    if not cli.settings.encryption_key:
+        yield Check("encryption", "ok", "off; PAPAYYA_ENCRYPTION_KEY switches it on")
+        return
+    vault.decrypt(vault.Vault(cli.settings.encryption_key).encrypt(b""))
+    yield Check("encryption", "ok", "on; the first key encrypts, all of them decrypt")
 
 
 def settings_work(cli: Cli) -> bool:
