@@ -19,6 +19,7 @@ from papayya_core.carriers import Carrier
 from papayya_core.checks import CheckContext, Identity
 from papayya_core.contract import Finding, Transition
 from papayya_core.rules import RetryDecision
+from papayya_core.settings import Settings
 
 PROJECT = "papayya"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -44,6 +45,16 @@ def register_commands(group: click.Group) -> None:
     When: once, when ``papayya --help`` or a command that is not built in is asked for. ``group``:
     the root click group; a built-in command of the same name wins.
     Returns: ignored. An exception is logged; the other commands work. Since 0.1.
+    """
+
+
+@hookspec
+def instrument(settings: Settings) -> None:
+    """Hold on to the libraries that work is done with, so that it is recorded.
+
+    When: once per process, before the first item's code runs in it; never in mode ``off``. Fast: it
+    imports nothing large. ``settings``: the process's own.
+    Returns: ignored. An exception is logged; what was not held on to is not recorded. Since 0.1.
     """
 
 

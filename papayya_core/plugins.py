@@ -23,6 +23,7 @@ from papayya_core.checks import CheckContext, Identity
 from papayya_core.contract import Finding, Severity, Transition
 from papayya_core.hookspecs import PROJECT
 from papayya_core.rules import RetryDecision
+from papayya_core.settings import Settings
 
 logger = redaction.logger("papayya.plugins")
 
@@ -55,6 +56,7 @@ class Plugins:
         for plugin in extra:
             self._add(getattr(plugin, "__name__", type(plugin).__name__), "given", plugin)
         self._carriers: dict[str, Carrier] | None = None
+        self._instrumented = False
         self.encoders = _Encoders(self) if self._stores_types() else None
 
     def _load(self, entry: EntryPoint) -> None:
@@ -106,6 +108,12 @@ class Plugins:
             self._observe("register_carriers", register=lambda c: found.__setitem__(c.name, c))
             self._carriers = found
         return self._carriers
+
+    def instrument(self, settings: Settings) -> None:
+        """Let plugins hold on to the libraries that work is done with, once."""
+        if not self._instrumented:
+            self._instrumented = True
+            self._observe("instrument", settings=settings)
 
     def register_commands(self, group: click.Group) -> None:
         """Let plugins add commands."""

@@ -16,7 +16,7 @@ pytest_plugins = ["tests.support.counts", "tests.support.celery_fixtures", "pyte
 
 SERVERS = ("pg18", "pg15")
 ON_EVERY_SERVER = ("integration", "migration")
-ON_THE_NEWEST = "celery"  # brokers and workers cost more, and run the statements tested elsewhere
+ON_THE_NEWEST = ("celery", "llm")  # they cost more, and run the statements tested elsewhere
 PG15_VARIABLE = "PAPAYYA_TEST_PG15_BIN"
 PG15_DEFAULT = "/usr/lib/postgresql/15/bin"
 
@@ -24,7 +24,7 @@ PG15_DEFAULT = "/usr/lib/postgresql/15/bin"
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what touches SQL on each server, all of one server's tests together."""
     stage, part, *_ = metafunc.definition.path.relative_to(Path(__file__).parent).parts
-    everywhere = stage in ON_EVERY_SERVER and part != ON_THE_NEWEST
+    everywhere = stage in ON_EVERY_SERVER and part not in ON_THE_NEWEST
     if everywhere and "papayya_postgres" in metafunc.fixturenames:
         metafunc.parametrize("papayya_postgres", SERVERS, indirect=True, scope="session")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from papayya_core import codec, rules
 from papayya_core.contract import Captured, ItemResult
 from papayya_core.owner import is_dead
+from papayya_core.runtime import runtime
 from papayya_core.store import rows
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Items:
         ref: AgentRef,
         fn: Callable[..., Any],
     ) -> None:
+        runtime().plugins.instrument(runtime().settings)
         self._engine = engine
         self._run = run
         self._agent = agent

@@ -52,6 +52,7 @@ def run_body(
 
 
 def _execution(task: Task[..., Any], delivery: Delivery, received: Received) -> Execution:
+    runtime().plugins.instrument(runtime().settings)
     whose, request = received.whose, delivery.request
     run = Run(whose.run_id, whose.run, existed=True, cancelled=False)
     captured = Captured(0, received.item_id, whose.key, whose.ordinal, "running", fresh=False)

@@ -1,14 +1,33 @@
-"""The interceptors as a plugin: what a call is, and what it costs."""
+"""The interceptors as a plugin: which clients are held on to, what a call is, and what it costs."""
 
 from __future__ import annotations
 
-from papayya_core.call import Priced, PriceQuestion
+from typing import Any
+
+from papayya_core.call import CallFacts, Priced, PriceQuestion
 from papayya_core.hookspecs import hookimpl
+from papayya_core.settings import Settings
+from papayya_llm import prices
+
+
+@hookimpl
+def instrument(settings: Settings) -> None:
+    """Record the calls of model clients, unless PAPAYYA_LLM says not to."""
+    if settings.llm:
+        from papayya_llm import install
+
+        install()
+
+
+@hookimpl(trylast=True)
+def normalise_call(url: str, request: Any, response: Any | None) -> CallFacts | None:
+    """Read a call in a wire format that we know, for people."""
+    from papayya_llm import facts
+
+    return facts.read(url, request, response)
 
 
 @hookimpl(trylast=True)
 def price(question: PriceQuestion) -> Priced | None:
     """Go by the list prices that genai-prices knows."""
-    from papayya_llm import prices
-
     return prices.price(question)

@@ -1,0 +1,129 @@
+# Generated from interceptors/papayya_llm/http_async.py by tools/unasync.py: do not edit, run `make generate`.
+"""An exchange over httpx or httpx2: held before it is sent, settled before its answer is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from papayya_core.call import Held, Recorded
+from papayya_llm import asking, endings, loops, replies
+from papayya_llm.clients import sending
+from papayya_llm.exchanges import Exchange
+from papayya_llm.recording import begin, settle
+from papayya_llm.tees import tee
+
+
+class Sender:
+    """Sends for one client. ``send``: the client's own way; ``stream``: it reads the answer later."""
+
+    def __init__(
+        self,
+        library: ModuleType,
+        client: Any,
+        send: Callable[[Any], Any],
+        *,
+        stream: bool,
+    ) -> None:
+        self._library = library
+        self._client = client
+        self._send = send
+        self._stream = stream
+
+    def send(self, request: Any) -> Any:
+        """Return the provider's answer, or the journal's.
+
+        Raises what the client raises, the signal that keeps it from being sent, and StoreError.
+        """
+        exchange = replies.recognise(request)
+        if exchange is None or not loops.can_wait(exchange):
+            return self._send(request)
+        found = begin(exchange)
+        if found is None:
+            return self._send(request)
+        if isinstance(found, Recorded):
+            return self._replay(exchange, found, request)
+        return self._ask(exchange, found, request)
+
+    def _replay(self, exchange: Exchange, found: Recorded, request: Any) -> Any:
+        response = replies.replayed(self._library, self._client, exchange, found, request)
+        if not self._stream:
+            response.read()
+        return response
+
+    def _ask(self, exchange: Exchange, held: Held, request: Any) -> Any:
+        changed = self._changed(exchange, request)
+        response = self._sent(exchange, held, changed, request)
+        if changed is not request and asking.is_refused(exchange, response.status_code):
+            response.close()
+            changed = request
+            response = self._sent(exchange, held, request, request)
+            asking.blame(exchange, response.status_code)
+        if self._stream and replies.is_stream(exchange, response):
+            return self._watched(exchange, held, response, asks_more=changed is not request)
+        return self._whole(exchange, held, response)
+
+    def _changed(self, exchange: Exchange, request: Any) -> Any:
+        """Ask for the usage too, where that is ours to do."""
+        if not self._stream:
+            return request
+        try:
+            return asking.with_usage(self._library, exchange, request) or request
+        except Exception as error:  # noqa: BLE001 - ours, and none of the caller's business
+            exchange.fault("its usage was not asked for", error)
+            return request
+
+    def _sent(self, exchange: Exchange, held: Held, changed: Any, request: Any) -> Any:
+        """Send; the caller sees the request as it was. What is raised ends the exchange."""
+        exchange.begin()
+        before = sending.set(True)
+        try:
+            response = self._send(changed)
+        except BaseException as error:
+            if changed is not request and getattr(error, "_request", None) is changed:
+                error.request = request  # type: ignore[attr-defined]
+            self._raised(exchange, held, error)
+            raise
+        finally:
+            sending.reset(before)
+        if changed is not request and response.request is changed:
+            response.request = request
+        return response
+
+    def _raised(self, exchange: Exchange, held: Held, error: BaseException) -> None:
+        ending = endings.of_error(error, exchange.seconds(), exchange.sdk_retries)
+        settle(exchange, held, ending)
+
+    def _watched(self, exchange: Exchange, held: Held, response: Any, *, asks_more: bool) -> Any:
+        """Listen to a stream on its way to the caller."""
+        try:
+            watch = replies.watch(exchange, held, response, hide=asks_more)
+            response.stream = tee(self._library, response.stream, watch)
+        except Exception as error:  # noqa: BLE001 - as above
+            exchange.fault("its answer is not listened to", error)
+        return response
+
+    def _whole(self, exchange: Exchange, held: Held, response: Any) -> Any:
+        """Read an answer to its end, and settle, before the caller sees it."""
+        try:
+            body = self._body(response)
+        except BaseException as error:
+            self._raised(exchange, held, error)
+            raise
+        try:
+            ending = replies.ending(exchange, held, response, body)
+        except Exception as error:  # noqa: BLE001 - as above
+            exchange.fault("its answer could not be read", error)
+            ending = replies.unread(exchange, response)
+        settle(exchange, held, ending)
+        return response
+
+    def _body(self, response: Any) -> bytes:
+        if not self._stream:
+            read: bytes = response.content
+            return read
+        raw = bytearray()
+        for chunk in response.iter_raw():
+            raw += chunk
+        return replies.again(self._library, response, bytes(raw))

@@ -1,0 +1,43 @@
+# Generated from interceptors/papayya_llm/recording_async.py by tools/unasync.py: do not edit, run `make generate`.
+"""Between an exchange and the engine: a fault of ours is noted, and never the caller's."""
+
+from __future__ import annotations
+
+from papayya_core.call import Ending, Held, Recorded
+from papayya_core.errors import PapayyaError
+from papayya_core.runtime import runtime
+from papayya_llm.exchanges import Exchange
+
+
+def begin(exchange: Exchange) -> Held | Recorded | None:
+    """Hold, or return the journal's answer. None: it goes on unrecorded.
+
+    Raises the signal that keeps it from being sent, and StoreError.
+    """
+    try:
+        engine = runtime().engine()
+        found = engine.calls.begin(
+            exchange.execution,
+            exchange.step,
+            exchange.asked,
+            exchange.key,
+            exchange.content,
+            url=exchange.url,
+        )
+        if isinstance(found, Held):
+            exchange.compare(found)
+    except PapayyaError:
+        raise
+    except Exception as error:  # noqa: BLE001 - ours, and none of the caller's business
+        exchange.fault("it could not be recorded", error)
+        return None
+    return found
+
+
+def settle(exchange: Exchange, held: Held, ending: Ending) -> None:
+    """Record how it ended."""
+    try:
+        engine = runtime().engine()
+        engine.calls.settle(exchange.execution, held, ending)
+    except Exception as error:  # noqa: BLE001 - as above
+        exchange.fault("its end could not be recorded", error)

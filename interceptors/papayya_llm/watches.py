@@ -1,0 +1,110 @@
+"""What is heard of a streamed answer while it passes."""
+
+from __future__ import annotations
+
+import _thread
+from collections.abc import Mapping
+from contextlib import suppress
+
+from papayya_core import rules
+from papayya_core.call import Answered, Ending, Held
+from papayya_llm import endings, eventstream
+from papayya_llm.exchanges import Exchange
+from papayya_llm.foreign import Foreign
+from papayya_llm.recording import settle
+from papayya_llm.streams import KEPT, Watched, Watcher
+
+_LAST = (b"[DONE]", b"message_stop", b"response.completed", b"response.incomplete")
+
+
+class Watch:
+    """Listens to one answer; nothing in here disturbs it.
+
+    ``hide``: take out the event of usage, which only we have asked for.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        held: Held,
+        status: int,
+        fields: Mapping[str, str],
+        *,
+        hide: bool = False,
+        keep: int = KEPT,
+    ) -> None:
+        self.exchange = exchange
+        self.held = held
+        self._status = status
+        self._fields = fields
+        self._hide = hide
+        self._kind = fields.get("content-type") or "text/event-stream"
+        encoding = fields.get("content-encoding") or ""
+        self._watcher = Watcher(exchange.schema, self._kind, encoding, drop_usage=hide, keep=keep)
+        self._first: float | None = None
+        self._unsettled = [True]
+        self._ended = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Hear a piece; return what is to be passed on."""
+        passed = self._watcher.feed(chunk)
+        if self._first is None and self._watcher.wrote:
+            self._first = self.exchange.seconds()
+        return passed
+
+    def is_over(self, chunk: bytes) -> bool:
+        """Tell whether an answer is whole with this piece: callers stop reading there."""
+        return (
+            chunk.endswith((b"\n\n", b"\r\n\r\n"))
+            and any(mark in chunk for mark in _LAST)
+            and self._watcher.whole
+        )
+
+    def tail(self) -> bytes:
+        """At the end: return what was held back until now."""
+        self._ended = True
+        return self._watcher.flush()
+
+    def claim(self) -> bool:
+        """Tell whether nobody has settled it, and that the caller will."""
+        try:
+            return self._unsettled.pop()
+        except IndexError:
+            return False
+
+    def abandon(self) -> None:
+        """Nobody reads on or closes it: settle it elsewhere, as a finalizer must not wait."""
+        if self.claim():
+            with suppress(Exception):
+                _thread.start_new_thread(settle, (self.exchange, self.held, self.ending(None)))
+
+    def ending(self, error: BaseException | None) -> Ending:
+        """Say how it ended: whole, or broken off."""
+        heard = self._watcher.finish()
+        if heard.error is not None:
+            self.exchange.execution.note("observer_error", heard.error)
+        answered = self._answered(heard)
+        whole = answered.whole if answered is not None else self._ended
+        ending = endings.of_answer(
+            self._status,
+            self._fields,
+            self._stored(heard) if whole else None,
+            answered,
+            self.exchange.seconds(),
+            state="answered" if whole else "broken",
+            first=self._first,
+            sdk_retries=self.exchange.sdk_retries,
+            error=None if error is None or whole else rules.describe_error(error),
+        )
+        return endings.hiding_usage(ending) if self._hide else ending
+
+    def _answered(self, heard: Watched) -> Answered | None:
+        """A plugin reads a whole stream at its end."""
+        if isinstance(self.exchange.schema, Foreign) and self._ended and heard.body is not None:
+            return self.exchange.read(heard.body, self._fields)
+        return heard.answered
+
+    def _stored(self, heard: Watched) -> bytes | None:
+        if heard.body is not None and self._kind.startswith(eventstream.TYPE):
+            return eventstream.text(heard.body)
+        return heard.body

@@ -1,0 +1,44 @@
+"""Fixtures of the tests with model clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from papayya_core.testing.databases import Databases
+from tests.integration.llm.world import StandIn, World
+from tests.integration.plain.script import scripted
+
+
+@pytest.fixture(scope="session")
+def stand_in() -> Iterator[StandIn]:
+    """One stand-in for all tests; each looks at what came since."""
+    made = StandIn()
+    yield made
+    made.close()
+
+
+@contextmanager
+def _world(databases: Databases, template: str, stand_in: StandIn) -> Iterator[World]:
+    with databases.copy_of(template) as name, scripted(databases.dsn(name)) as script:
+        yield World(script, stand_in)
+
+
+@pytest.fixture(scope="module")
+def shared(
+    papayya_databases: Databases, papayya_template: str, stand_in: StandIn
+) -> Iterator[World]:
+    """One database and process for the tests of a module that do not mind each other."""
+    with _world(papayya_databases, papayya_template, stand_in) as made:
+        yield made
+
+
+@pytest.fixture
+def world(
+    papayya_databases: Databases, papayya_template: str, stand_in: StandIn
+) -> Iterator[World]:
+    """A database and a process for one test."""
+    with _world(papayya_databases, papayya_template, stand_in) as made:
+        yield made
