@@ -11,6 +11,7 @@ from threading import Thread
 
 from papayya_core.fake_provider.faults import BadFault, Rule
 from papayya_core.fake_provider.ledger import Ledger, LedgerError
+from papayya_core.fake_provider.prices import listed
 from papayya_core.fake_provider.provider import Latency, Provider
 from papayya_core.fake_provider.rules import rates, read_rules
 from papayya_core.fake_provider.server import Server
@@ -21,6 +22,9 @@ DRAIN_S = 2.0
 def main(argv: list[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; 2 stands for a mistake in the arguments, 1 for a failure."""
     options = _parser().parse_args(argv)
+    if options.prices:
+        print(json.dumps(listed(), indent=1))
+        return 0
     try:
         provider = _provider(options)
         server = Server(options.host, options.port, provider)
@@ -38,7 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(
         prog="fake-provider",
-        description="Answer like OpenAI and Anthropic: deterministic, at no cost, with faults.",
+        description="Answer like OpenAI, Anthropic, Google and Amazon Bedrock: deterministic, at no"
+        " cost, with faults.",
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
@@ -62,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
         help="a fault for a share of the requests, e.g. rate_limit=0.01 (may be repeated)",
     )
     add("--faults", type=Path, metavar="FILE", help="fault rules as JSON")
+    add("--gzip", action="store_true", help="answer in gzip whoever accepts it")
+    add("--prices", action="store_true", help="print the price table as JSON, and end")
     return parser
 
 
@@ -81,7 +88,7 @@ def _provider(options: argparse.Namespace) -> Provider:
     """Make the stand-in that the command line describes."""
     rules = _rules(options.faults) + rates(options.fault_rate)
     ledger = Ledger(options.ledger, fsync=options.fsync)
-    return Provider(ledger, options.seed, options.latency_ms, tuple(rules))
+    return Provider(ledger, options.seed, options.latency_ms, tuple(rules), gzip=options.gzip)
 
 
 def _rules(path: Path | None) -> list[Rule]:

@@ -26,17 +26,24 @@ class Choice:
     One sampled answer.
 
     `finish` is "stop", "tool", "length" or "refusal"; `tool` is the called tool's name, and
-    `text` then its arguments as JSON. A refusal's words are in `text`.
+    `text` then its arguments as JSON. A refusal's words are in `text`, and what was thought
+    before in `thought`. Of a vector it holds the text to embed, "" for a vector of zeros.
     """
 
     text: str
     finish: str = "stop"
     tool: str | None = None
+    thought: str = ""
+
+    @property
+    def reasoning(self) -> int:
+        """Count the thoughts; they are a part of the output."""
+        return tokens.count(self.thought)
 
     @property
     def tokens(self) -> int:
         """Count the output; even an empty answer costs its end."""
-        return max(1, tokens.count(self.text) + tokens.count(self.tool or ""))
+        return max(1, tokens.count(self.text) + tokens.count(self.tool or "") + self.reasoning)
 
     def arguments(self) -> JsonObject:
         """Give a tool's arguments as an object; {} if they are null or cut off."""
@@ -62,32 +69,62 @@ class Answer:
         """The only choice, for shapes that have one."""
         return self.choices[0]
 
+    @property
+    def reasoning(self) -> int:
+        """Count the thoughts of all choices."""
+        return sum(choice.reasoning for choice in self.choices)
 
-def compose(
-    ask: Ask, own_id: str, dice: Dice, fault: Fault | None, *, repeated: bool, caches: bool
-) -> Answer:
-    """
-    Answer a request; what is said follows from the dice.
 
-    `repeated` says that the same body was processed before, `caches` that the provider would
-    keep a long prompt: it is then written to the cache at first, and read from it later.
+@dataclass(frozen=True, slots=True)
+class Keeping:
     """
+    What the provider's prompt cache does with a request.
+
+    `caches` says that it would keep a long prompt, `writes` that keeping it is billed as such,
+    and `repeated` that it was kept before: it is then read from there.
+    """
+
+    caches: bool = False
+    writes: bool = True
+    repeated: bool = False
+
+
+def compose(ask: Ask, own_id: str, dice: Dice, fault: Fault | None, keeping: Keeping) -> Answer:
+    """Answer a request; what is said follows from the dice."""
+    if ask.dimensions is not None:
+        empty = fault is not None and fault.kind == "empty"
+        texts = tuple(Choice("" if empty else message.text) for message in ask.messages)
+        return Answer(ask, own_id, texts, Usage(input=ask.prompt_tokens))
     choices = tuple(_choice(ask, dice.child("choice", n), fault) for n in range(ask.samples))
     output = sum(choice.tokens for choice in choices)
-    return Answer(ask, own_id, choices, _usage(ask, output, repeated=repeated, caches=caches))
+    return Answer(ask, own_id, choices, _usage(ask.prompt_tokens, output, keeping))
 
 
-def _usage(ask: Ask, output: int, *, repeated: bool, caches: bool) -> Usage:
+def _usage(prompt: int, output: int, keeping: Keeping) -> Usage:
     """Split the prompt's tokens into those read from the cache, written to it, and plain ones."""
-    prompt = ask.prompt_tokens
-    kept = prompt // CACHE_STEP * CACHE_STEP if prompt >= CACHE_FROM and caches else 0
-    if repeated:
+    kept = prompt // CACHE_STEP * CACHE_STEP if prompt >= CACHE_FROM and keeping.caches else 0
+    if keeping.repeated:
         return Usage(input=prompt - kept, cached=kept, output=output)
-    return Usage(input=prompt - kept, written=kept, output=output)
+    written = kept if keeping.writes else 0
+    return Usage(input=prompt - written, written=written, output=output)
 
 
 def _choice(ask: Ask, dice: Dice, fault: Fault | None) -> Choice:
-    """Make one sample: the honest one, then the fault, then the request's token limit."""
+    """Make one sample: think, speak, and stop at the request's token limit."""
+    said = replace(_said(ask, dice, fault), thought=_thought(ask, dice.child("thought")))
+    return said if ask.max_tokens is None else _limit(said, ask.max_tokens)
+
+
+def _thought(ask: Ask, dice: Dice) -> str:
+    """Think as much as the request wants."""
+    wanted = ask.thinking
+    parts = [paragraph(ask.topic, dice.child(n)) for n in range(wanted.paragraphs)]
+    text = "\n".join(parts)
+    return text if wanted.most is None else tokens.cut(text, wanted.most)
+
+
+def _said(ask: Ask, dice: Dice, fault: Fault | None) -> Choice:
+    """Say the honest answer, or what the fault makes of it."""
     kind = fault.kind if fault else ""
     if kind == "empty":
         return Choice("")
@@ -98,8 +135,8 @@ def _choice(ask: Ask, dice: Dice, fault: Fault | None) -> Choice:
     if kind == "null_tool_call":
         return replace(honest, text="null")
     if fault and kind == "truncation":
-        honest = _cut(honest, int(fault.number("tokens", tokens.count(honest.text) // 2)))
-    return honest if ask.max_tokens is None else _limit(honest, ask.max_tokens)
+        return _cut(honest, int(fault.number("tokens", tokens.count(honest.text) // 2)))
+    return honest
 
 
 def _cut(choice: Choice, most: int) -> Choice:
@@ -109,8 +146,11 @@ def _cut(choice: Choice, most: int) -> Choice:
 
 
 def _limit(choice: Choice, most: int) -> Choice:
-    """Cut an answer that is longer than the request allows."""
-    room = most - tokens.count(choice.tool or "")
+    """Cut an answer that is longer than the request allows: the thoughts come first."""
+    thought = tokens.cut(choice.thought, most)
+    room = most - tokens.count(thought) - tokens.count(choice.tool or "")
+    if room < 0 or thought != choice.thought:
+        return Choice("", "length", thought=thought)
     if tokens.count(choice.text) <= room:
         return choice
     return replace(choice, text=tokens.cut(choice.text, room), finish="length")

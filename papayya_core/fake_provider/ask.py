@@ -41,13 +41,27 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Thinking:
+    """
+    How much to think before the answer: `paragraphs`, and at most `most` tokens.
+
+    `shown` says whether the answer gives the thoughts and not only their number.
+    """
+
+    paragraphs: int = 0
+    most: int | None = None
+    shown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """
     One request, whatever its shape.
 
     `schema` is the JSON schema of the answer ({} for any JSON object, None for text);
     `tool_choice` is "none", "auto", "any" or a tool's name; `stream_usage` asks for the usage at
-    the end of a stream.
+    the end of a stream. With `dimensions` each message is to become a vector of that length;
+    `counted` is the prompt's tokens where they are not those of the messages.
     """
 
     body: JsonObject
@@ -60,6 +74,9 @@ class Ask:
     samples: int = 1
     stream: bool = False
     stream_usage: bool = False
+    thinking: Thinking = Thinking()
+    dimensions: int | None = None
+    counted: int | None = None
 
     @property
     def topic(self) -> str:
@@ -70,6 +87,8 @@ class Ask:
     @property
     def prompt_tokens(self) -> int:
         """Count the prompt: messages, tools, schema, and a fixed overhead."""
+        if self.counted is not None:
+            return self.counted
         extra = [json.dumps([t.name, t.description, t.schema]) for t in self.tools]
         extra += [json.dumps(self.schema)] if self.schema else []
         talk = sum(

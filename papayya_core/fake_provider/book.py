@@ -11,6 +11,14 @@ from pathlib import Path
 from typing import Any
 
 _TAIL = 6
+_SUMMED = (
+    "prompt_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "cost_nusd",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +37,7 @@ class Entry:
     cached_tokens: int = 0
     cache_write_tokens: int = 0
     output_tokens: int = 0
+    reasoning_tokens: int = 0
     cost_nusd: int = 0
     price_known: bool = True
     status: int | None
@@ -142,13 +151,11 @@ def totals(entries: Iterable[Entry]) -> dict[str, Any]:
         ):
             sums["requests"] += 1
             sums["billed"] += entry.ordinal > 0
-            for name in ("prompt_tokens", "cached_tokens", "output_tokens", "cost_nusd"):
+            for name in _SUMMED:
                 sums[name] += getattr(entry, name)
     return {**whole, "by_key": by_key, "by_model": by_model}
 
 
 def _zero() -> dict[str, int]:
     """Start a sum."""
-    return dict.fromkeys(
-        ("requests", "billed", "prompt_tokens", "cached_tokens", "output_tokens", "cost_nusd"), 0
-    )
+    return dict.fromkeys(("requests", "billed", *_SUMMED), 0)

@@ -25,6 +25,7 @@ from papayya_core.fake_provider.rules import read_rules
 
 _MODELS = "/v1/models"
 _NOT_FOUND = 404
+_OWNERS = {"claude": "anthropic", "gemini": "google"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def _clear_faults(request: _Request) -> Plan:
 
 def _described(name: str) -> JsonObject:
     """Describe a model as OpenAI and Anthropic do, in one object."""
-    owner = "anthropic" if name.startswith("claude") else "openai"
+    owner = _OWNERS.get(name.partition("-")[0], "openai")
     made = datetime.fromtimestamp(CREATED, UTC).isoformat()
     openai = {"object": "model", "created": CREATED, "owned_by": owner}
     anthropic = {"type": "model", "display_name": name, "created_at": made, "lifecycle": "active"}

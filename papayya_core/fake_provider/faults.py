@@ -35,6 +35,7 @@ KINDS: dict[str, dict[str, str]] = {
     "overloaded": {"retry_after": "seconds", "status": "default 529 (Anthropic) or 503"},
     "slow": {"seconds": "before the answer, default 5"},
     "timeout": {"seconds": "of silence before the connection closes, default 600"},
+    "reset": {"seconds": "before the connection is reset without an answer, default 0"},
     "cut_stream": {"after": "events sent before the cut, default half"},
     "schema_violation": {"how": "enum, missing or type"},
     "refusal": {"text": "of the refusal"},
@@ -43,6 +44,9 @@ KINDS: dict[str, dict[str, str]] = {
     "null_tool_call": {},
 }
 UNBILLED = frozenset({"rate_limit", "server_error", "overloaded"})
+UNANSWERED = frozenset({"timeout", "reset"})
+_WORDS = frozenset({"refusal", "truncation"})
+_FORMS = frozenset({"schema_violation", "null_tool_call"})
 HEADER = "header-"
 STARTUP = "start-"
 
@@ -113,7 +117,9 @@ class Rule:
 
 
 def applies(kind: str, ask: Ask) -> bool:
-    """Say whether a fault makes sense for a request: some need tools or a JSON answer."""
+    """Say whether a fault makes sense for a request: some need words, tools or a JSON answer."""
+    if ask.dimensions is not None:
+        return kind not in _WORDS | _FORMS
     if kind == "null_tool_call":
         return bool(ask.tools)
     if kind == "schema_violation":
@@ -152,7 +158,8 @@ class FaultBook:
         """Find the fault for a request; raise `BadFault` if the header asks the impossible."""
         asked = [header] if header else []
         if header and not applies(header.kind, request.ask):
-            raise BadFault(f"Fault {header.kind} needs a request with tools or a JSON answer.")
+            what = "for words" if header.kind in _WORDS else "with tools or a JSON answer"
+            raise BadFault(f"Fault {header.kind} needs a request {what}.")
         for rule in [*asked, *self._rules]:
             if not (applies(rule.kind, request.ask) and rule.wants(request, self._seed)):
                 continue

@@ -9,15 +9,16 @@ A torn line is skipped: its request was never answered. Fields of a request:
 id, time            1, 2, 3, … for ever; UTC
 key                 the API key's last six characters and a hash (`key_label`)
 path, model         as asked for
-body_sha256         of the body as sent
+body_sha256         of the body as sent; of path and body where the path names the model
 attempt, ordinal    how often this body was received, and how often it was processed and billed
 prompt_tokens       of which cached_tokens and cache_write_tokens
-output_tokens       all of them billed, whether delivered or not
+output_tokens       of which reasoning_tokens; all of them billed, whether delivered or not
 cost_nusd           nano-dollars (see `prices`); price_known is false at the default price
-status              the HTTP status; null if nothing was answered (fault timeout)
+status              the HTTP status; null if nothing was answered (faults timeout and reset)
 fault, rule         what went wrong on purpose, and what asked for it
-response_id         of the answer; null for errors
-stream              whether SSE was asked for
+response_id         of the answer; null for errors, and where answers have none (embeddings,
+                    Converse): the request id that is sent is always req_ and the entry's id
+stream              whether a stream was asked for
 item_key, idempotency_key, user, metadata   as the client gave them
 """
 

@@ -8,17 +8,18 @@ counted one after another; sending, waiting and rendering are not.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from threading import Lock
 
-from papayya_core.fake_provider.answer import Answer, compose
+from papayya_core.fake_provider.answer import Answer, Keeping, compose
 from papayya_core.fake_provider.ask import Ask, BadRequest, read_json
 from papayya_core.fake_provider.book import Entry, key_label
+from papayya_core.fake_provider.call import Call
 from papayya_core.fake_provider.dice import Dice
 from papayya_core.fake_provider.faults import (
+    UNANSWERED,
     UNBILLED,
     BadFault,
     Fault,
@@ -27,14 +28,17 @@ from papayya_core.fake_provider.faults import (
     Rule,
 )
 from papayya_core.fake_provider.ledger import Ledger
-from papayya_core.fake_provider.plan import Plan, disturbed, failed, success
+from papayya_core.fake_provider.plan import Plan, disturbed, failed, success, zipped
 from papayya_core.fake_provider.prices import lookup, price
+from papayya_core.fake_provider.routes import Route, find
 from papayya_core.fake_provider.rules import from_header
-from papayya_core.fake_provider.shapes import SHAPES, Failure, Shape
+from papayya_core.fake_provider.shapes.base import Failure, Shape
 
 _UNSEEN = {
+    "labels",
     "metadata",
     "prompt_cache_key",
+    "requestMetadata",
     "safety_identifier",
     "service_tier",
     "store",
@@ -42,26 +46,12 @@ _UNSEEN = {
     "stream_options",
     "user",
 }
+_REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid")
 _SAID = {
     "rate_limit": "Rate limit reached: wait as long as Retry-After says, then send it again.",
     "server_error": "The server had an error while processing your request.",
     "overloaded": "Overloaded: the server is busy, send it again later.",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request as it came over the wire; header names are lower-case."""
-
-    path: str
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def api_key(self) -> str:
-        """The key it was sent with, in either provider's header."""
-        bearer = self.headers.get("authorization", "").removeprefix("Bearer ").strip()
-        return self.headers.get("x-api-key") or bearer
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +84,7 @@ class Provider:
     seed: int = 0
     latency: Latency = field(default_factory=Latency)
     rules: tuple[Rule, ...] = ()
+    gzip: bool = False
     faults: FaultBook = field(init=False)
     _lock: Lock = field(init=False, default_factory=Lock)
 
@@ -103,17 +94,19 @@ class Provider:
         self.faults = FaultBook(self.seed, list(self.rules), lambda *of: fired[of])
 
     def answer(self, call: Call) -> Plan:
-        """Process a request for one of `SHAPES`; it is in the ledger when this returns."""
-        shape = SHAPES[call.path]
+        """Process a request that has a route; it is in the ledger when this returns."""
+        route = find(call.path)
+        if route is None:
+            raise LookupError(f"There is no model behind {call.path}: see `routes`.")
         try:
-            ask, wrong = shape.parse(read_json(call.body)), None
+            ask, wrong = route.shape.parse(read_json(call.body) | route.given), None
         except BadRequest as bad:
             ask, wrong = None, bad
         with self._lock:
-            decision = self._decide(call, shape, ask, wrong)
+            decision = self._decide(call, route, ask, wrong)
             entry = self.ledger.append(decision.entry)
         self.ledger.sync()
-        return self._plan(shape, replace(decision, entry=entry))
+        return self._plan(call, route.shape, replace(decision, entry=entry))
 
     def add_rules(self, rules: list[Rule]) -> list[Rule]:
         """Put rules in force, before those that are."""
@@ -126,30 +119,32 @@ class Provider:
             self.faults.clear()
 
     def _decide(
-        self, call: Call, shape: Shape, ask: Ask | None, wrong: BadRequest | None
+        self, call: Call, route: Route, ask: Ask | None, wrong: BadRequest | None
     ) -> _Decision:
         """Decide what becomes of a request that could be read, or not."""
-        draft = self._draft(call, ask)
+        draft = self._draft(call, route, ask)
         if ask is None:
             return _refused(draft, Failure(400, "invalid_request", str(wrong)))
         try:
             fault = self._fault(call, draft, ask)
             if fault and fault.kind in UNBILLED:
-                return _failed(draft, fault, shape)
-            return self._processed(draft, ask, shape, fault)
+                return _failed(draft, fault, route.shape)
+            return self._processed(draft, ask, route.shape, fault)
         except (BadRequest, BadFault) as bad:
             return _refused(draft, Failure(400, "invalid_request", str(bad)))
 
-    def _draft(self, call: Call, ask: Ask | None) -> Entry:
+    def _draft(self, call: Call, route: Route, ask: Ask | None) -> Entry:
         """Begin the ledger's entry with what is known of any request."""
-        digest = sha256(call.body).hexdigest()
+        # The same body for another model, named by the path, is another request.
+        told = f"{route.path}\n".encode() if route.given else b""
+        digest = sha256(told + call.body).hexdigest()
         body = ask.body if ask else {}
         user = body.get("user")
         return Entry(
             time=datetime.now(UTC).isoformat(timespec="microseconds"),
             key=key_label(call.api_key),
-            path=call.path,
-            model=ask.model if ask else "",
+            path=route.path,
+            model=ask.model if ask else str(route.given.get("model", "")),
             body_sha256=digest,
             attempt=self.ledger.book.attempts[digest] + 1,
             price_known=ask is not None and lookup(ask.model) is not None,
@@ -158,7 +153,7 @@ class Provider:
             item_key=call.headers.get("x-item-key"),
             idempotency_key=call.headers.get("idempotency-key"),
             user=user if isinstance(user, str) else None,
-            metadata=body.get("metadata"),
+            metadata=body.get("metadata", body.get("requestMetadata", body.get("labels"))),
         )
 
     def _fault(self, call: Call, draft: Entry, ask: Ask) -> Fault | None:
@@ -171,10 +166,11 @@ class Provider:
     def _processed(self, draft: Entry, ask: Ask, shape: Shape, fault: Fault | None) -> _Decision:
         """Answer a request and bill it."""
         ordinal = self.ledger.book.ordinals[draft.body_sha256] + 1
-        dice = self._dice(draft.path, ask).child(ordinal)
+        dice = self._dice(shape.path, ask).child(ordinal)
         # Fields that no model sees do not change what is said, but each answer has its own id.
         own = Dice.of(self.seed, draft.path, draft.body_sha256, ordinal).hex(24)
-        made = compose(ask, own, dice, fault, repeated=ordinal > 1, caches=shape.caches(ask))
+        keeping = Keeping(shape.caches(ask), shape.writes, repeated=ordinal > 1)
+        made = compose(ask, own, dice, fault, keeping)
         used = made.usage
         entry = replace(
             draft,
@@ -183,9 +179,10 @@ class Provider:
             cached_tokens=used.cached,
             cache_write_tokens=used.written,
             output_tokens=used.output,
+            reasoning_tokens=made.reasoning,
             cost_nusd=price(ask.model, used),
-            status=None if fault and fault.kind == "timeout" else 200,
-            response_id=f"{shape.id_prefix}{own}",
+            status=None if fault and fault.kind in UNANSWERED else 200,
+            response_id=None if shape.id_prefix is None else f"{shape.id_prefix}{own}",
         )
         return _Decision(_blame(entry, fault), fault, made)
 
@@ -194,7 +191,7 @@ class Provider:
         seen = {name: value for name, value in ask.body.items() if name not in _UNSEEN}
         return Dice.of(self.seed, path, json.dumps(seen, sort_keys=True))
 
-    def _plan(self, shape: Shape, decision: _Decision) -> Plan:
+    def _plan(self, call: Call, shape: Shape, decision: _Decision) -> Plan:
         """Render a decision."""
         entry, answer, fault = decision.entry, decision.answer, decision.fault
         dice = Dice.of(self.seed, "latency", entry.body_sha256, entry.attempt)
@@ -204,9 +201,11 @@ class Provider:
             plan = failed(shape, failure)
         else:
             plan = success(shape, answer)
-        traced = {"x-request-id": f"req_{entry.id}", "request-id": f"req_{entry.id}"}
+        traced = dict.fromkeys(_REQUEST_IDS, f"req_{entry.id}")
         headers = {**plan.headers, **traced, "x-fake-ledger-id": str(entry.id)}
         plan = replace(plan, headers=headers, wait_s=wait_s, entry=entry.id)
+        if call.takes_gzip and (self.gzip or call.wants_gzip):
+            plan = zipped(plan)
         return disturbed(plan, fault) if fault else plan
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
+import struct
 import sys
 import time
 import traceback
@@ -12,16 +14,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from threading import Condition
 from typing import Any
-from urllib.parse import urlsplit
 
-from papayya_core.fake_provider import control
+from papayya_core.fake_provider import control, routes
+from papayya_core.fake_provider.call import Call
 from papayya_core.fake_provider.plan import Plan, document
-from papayya_core.fake_provider.provider import Call, Provider
-from papayya_core.fake_provider.shapes import SHAPES
+from papayya_core.fake_provider.provider import Provider
 
 MOST_BYTES = 64 * 2**20
 _GONE = (ConnectionError, TimeoutError)
 _PHRASES = {529: "Overloaded"}
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class Server(ThreadingHTTPServer):
@@ -150,11 +152,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _plan(self, body: bytes) -> Plan:
         """Find out how to answer; whatever goes wrong here is a 500 and is shown."""
-        provider, path = self.server.provider, urlsplit(self.path).path.rstrip("/")
-        shaped = path if path.startswith("/v1/") else f"/v1{path}"
+        provider = self.server.provider
         try:
-            if self.command == "POST" and shaped in SHAPES:
-                return provider.answer(Call(shaped, self._headers(), body))
+            if self.command == "POST" and routes.find(self.path):
+                return provider.answer(Call(self.path, self._headers(), body))
             return control.handle(provider, self.command, self.path, body)
         except Exception as wrong:  # noqa: BLE001 - the client must not wait for an answer
             traceback.print_exc()
@@ -169,13 +170,21 @@ class Handler(BaseHTTPRequestHandler):
 
     def _carry_out(self, plan: Plan) -> bool:
         """Wait and send; False unless all was handed over to a client that was still there."""
-        if not self.server.pause(self.connection, plan.wait_s) or plan.silent:
+        stayed = self.server.pause(self.connection, plan.wait_s)
+        if stayed and plan.torn:
+            self._tear()
+        if plan.silent or not stayed:
             return False
         try:
             self._send(plan)
         except _GONE:
             return False
         return plan.whole
+
+    def _tear(self) -> None:
+        """Reset the connection: closed without lingering, it sends RST in place of an end."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        os.close(self.connection.detach())
 
     def _send(self, plan: Plan) -> None:
         """Send a plan's frames: in one write with a length, chunk by chunk without."""

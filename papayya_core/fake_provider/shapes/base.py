@@ -25,12 +25,14 @@ class Shape:
     """
     One provider's API.
 
-    `parse` reads a request, `document` and `events` write an answer as JSON and as SSE frames;
-    `caches` says whether the provider would keep a request's prompt.
+    `parse` reads a request (with what the path says of it, its model for one), `document` and
+    `events` write an answer as JSON and as the frames of a stream. `id_prefix` is None where
+    answers have no id; `caches` says whether the provider would keep a request's prompt, and
+    `writes` whether it bills that.
     """
 
     path: str
-    id_prefix: str
+    id_prefix: str | None
     overloaded: int
     parse: Callable[[JsonObject], Ask]
     document: Callable[[Answer], JsonObject]
@@ -38,6 +40,9 @@ class Shape:
     error: Callable[[Failure], JsonObject]
     error_headers: Callable[[Failure], dict[str, str]]
     caches: Callable[[Ask], bool]
+    headers: Callable[[Answer], dict[str, str]] = lambda _: {}
+    writes: bool = True
+    stream_type: str = "text/event-stream; charset=utf-8"
 
 
 def frame(data: JsonObject, event: str | None = None) -> bytes:
@@ -87,18 +92,3 @@ def openai_error(failure: Failure) -> JsonObject:
     }
     kind, code = kinds.get(failure.kind, ("server_error", None))
     return {"error": {"message": failure.message, "type": kind, "param": None, "code": code}}
-
-
-def openai_error_headers(failure: Failure) -> dict[str, str]:
-    """Give the headers of OpenAI's rate limits."""
-    if failure.kind != "rate_limit":
-        return {}
-    reset = f"{failure.retry_after_s or 0:g}s"
-    return {
-        "x-ratelimit-limit-requests": "500",
-        "x-ratelimit-remaining-requests": "0",
-        "x-ratelimit-reset-requests": reset,
-        "x-ratelimit-limit-tokens": "200000",
-        "x-ratelimit-remaining-tokens": "0",
-        "x-ratelimit-reset-tokens": reset,
-    }

@@ -16,7 +16,7 @@ from papayya_core.fake_provider.ask import (
     read_message,
     required,
 )
-from papayya_core.fake_provider.prices import Usage
+from papayya_core.fake_provider.shapes import limits, thinking
 from papayya_core.fake_provider.shapes.base import (
     Shape,
     choice,
@@ -24,7 +24,6 @@ from papayya_core.fake_provider.shapes.base import (
     function,
     objects,
     openai_error,
-    openai_error_headers,
 )
 
 _FINISH = {"stop": "stop", "tool": "tool_calls", "length": "length", "refusal": "stop"}
@@ -55,6 +54,7 @@ def parse(body: JsonObject) -> Ask:
         samples=samples,
         stream=field(body, "stream", bool, default=False),
         stream_usage=options.get("include_usage") is True,
+        thinking=thinking.openai(field(body, "reasoning_effort", str)),
     )
 
 
@@ -66,8 +66,9 @@ def _schema(form: JsonObject) -> JsonObject | None:
     return {} if form.get("type") == "json_object" else None
 
 
-def usage(used: Usage) -> JsonObject:
-    """Write the usage, cached tokens inside the prompt's."""
+def usage(answer: Answer) -> JsonObject:
+    """Write the usage, cached tokens inside the prompt's and thoughts inside the completion's."""
+    used = answer.usage
     return {
         "prompt_tokens": used.prompt,
         "completion_tokens": used.output,
@@ -78,7 +79,7 @@ def usage(used: Usage) -> JsonObject:
             "audio_tokens": 0,
         },
         "completion_tokens_details": {
-            "reasoning_tokens": 0,
+            "reasoning_tokens": answer.reasoning,
             "audio_tokens": 0,
             "accepted_prediction_tokens": 0,
             "rejected_prediction_tokens": 0,
@@ -112,7 +113,7 @@ def document(answer: Answer) -> JsonObject:
         message |= {"tool_calls": _calls(answer, number, made)} if made.tool else {}
         ended = {"logprobs": None, "finish_reason": _finish(answer.ask, made)}
         choices.append({"index": number, "message": message, **ended})
-    return {**_head(answer, "chat.completion"), "choices": choices, "usage": usage(answer.usage)}
+    return {**_head(answer, "chat.completion"), "choices": choices, "usage": usage(answer)}
 
 
 def _head(answer: Answer, kind: str) -> JsonObject:
@@ -138,7 +139,7 @@ def events(answer: Answer) -> Iterator[bytes]:
         end = {"index": number, "delta": {}, "logprobs": None}
         yield frame({**head, "choices": [{**end, "finish_reason": _finish(answer.ask, made)}]})
     if counted:
-        yield frame({**head, "choices": [], "usage": usage(answer.usage)})
+        yield frame({**head, "choices": [], "usage": usage(answer)})
     yield b"data: [DONE]\n\n"
 
 
@@ -166,6 +167,7 @@ CHAT = Shape(
     document=document,
     events=events,
     error=openai_error,
-    error_headers=openai_error_headers,
+    error_headers=limits.on_error(limits.openai),
     caches=lambda _: True,
+    headers=lambda _: limits.openai(),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from papayya_core.fake_provider import tokens
@@ -18,6 +17,7 @@ from papayya_core.fake_provider.ask import (
     read_message,
     required,
 )
+from papayya_core.fake_provider.shapes import limits, thinking
 from papayya_core.fake_provider.shapes.base import (
     Failure,
     Shape,
@@ -28,6 +28,11 @@ from papayya_core.fake_provider.shapes.base import (
 )
 
 _STOP = {"stop": "end_turn", "tool": "tool_use", "length": "max_tokens", "refusal": "refusal"}
+_EMPTY: dict[str, JsonObject] = {
+    "thinking": {"thinking": "", "signature": ""},
+    "text": {"text": ""},
+    "tool_use": {"input": {}},
+}
 _ERRORS = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -48,6 +53,10 @@ def parse(body: JsonObject) -> Ask:
     if limit is None or not messages:
         raise BadRequest("'max_tokens' is required, and 'messages' must not be empty.")
     system = body.get("system")
+    config = field(body, "output_config", dict, default={})
+    wanted = thinking.anthropic(field(body, "thinking", dict), field(config, "effort", str))
+    if wanted.most is not None and wanted.most >= limit:
+        raise BadRequest("'max_tokens' must be greater than 'thinking.budget_tokens'.")
     return Ask(
         body=body,
         model=required(body, "model", str),
@@ -59,6 +68,7 @@ def parse(body: JsonObject) -> Ask:
         tool_choice=choice(body.get("tool_choice"), tools),
         max_tokens=limit,
         stream=field(body, "stream", bool, default=False),
+        thinking=wanted,
     )
 
 
@@ -84,12 +94,23 @@ def _usage(answer: Answer) -> JsonObject:
             "ephemeral_1h_input_tokens": 0,
         },
         "output_tokens": used.output,
+        "output_tokens_details": {"thinking_tokens": answer.reasoning},
         "service_tier": "standard",
     }
 
 
 def _content(answer: Answer) -> list[JsonObject]:
-    """Write the content: one block, or none for an empty answer or a refusal."""
+    """Write the content: thoughts and a block, without one if the answer is empty or refused."""
+    made = answer.first
+    if not made.thought:
+        return _block(answer)
+    said = made.thought if answer.ask.thinking.shown else ""
+    signed = {"thinking": said, "signature": f"sig{answer.id}"}
+    return [{"type": "thinking", **signed}, *_block(answer)]
+
+
+def _block(answer: Answer) -> list[JsonObject]:
+    """Write what was said, or the tool's use."""
     made = answer.first
     if made.tool:
         call = {"id": f"toolu_{answer.id}", "name": made.tool, "input": made.arguments()}
@@ -127,40 +148,45 @@ def _head(answer: Answer) -> JsonObject:
         "stop_reason": None,
         "stop_sequence": None,
         "stop_details": None,
-        "usage": {**_usage(answer), "output_tokens": 1},
+        "usage": {**_usage(answer), "output_tokens": 1, "output_tokens_details": None},
     }
 
 
 def events(answer: Answer) -> Iterator[bytes]:
     """Write an answer as events; the usage at the end is cumulative."""
-    for data in _events(answer):
+    for data in event_objects(answer):
         yield frame(data, data["type"])
 
 
-def _events(answer: Answer) -> Iterator[JsonObject]:
+def event_objects(answer: Answer) -> Iterator[JsonObject]:
     """Write the events as objects."""
     yield {"type": "message_start", "message": _head(answer)}
     yield {"type": "ping"}
-    for block in _content(answer):
-        empty: JsonObject = {"input": {}} if answer.first.tool else {"text": ""}
-        yield {"type": "content_block_start", "index": 0, "content_block": {**block, **empty}}
-        for delta in _deltas(answer):
-            yield {"type": "content_block_delta", "index": 0, "delta": delta}
-        yield {"type": "content_block_stop", "index": 0}
-    counted = {k: v for k, v in _usage(answer).items() if k.endswith("_tokens")}
+    for index, block in enumerate(_content(answer)):
+        begun = {**block, **_EMPTY[block["type"]]}
+        yield {"type": "content_block_start", "index": index, "content_block": begun}
+        for delta in _deltas(answer, block):
+            yield {"type": "content_block_delta", "index": index, "delta": delta}
+        yield {"type": "content_block_stop", "index": index}
+    counted = {k: v for k, v in _usage(answer).items() if k.endswith(("_tokens", "_details"))}
     yield {"type": "message_delta", "delta": _ending(answer), "usage": counted}
     yield {"type": "message_stop"}
 
 
-def _deltas(answer: Answer) -> Iterator[JsonObject]:
-    """Write the text, or a tool's input, bit by bit."""
+def _deltas(answer: Answer, block: JsonObject) -> Iterator[JsonObject]:
+    """Write the thoughts, the text, or a tool's input, bit by bit."""
     made = answer.first
+    if block["type"] == "thinking":
+        said = tokens.pieces(block["thinking"])
+        yield from ({"type": "thinking_delta", "thinking": piece} for piece in said)
+        yield {"type": "signature_delta", "signature": block["signature"]}
+        return
     if not made.tool:
         yield from ({"type": "text_delta", "text": piece} for piece in tokens.pieces(made.text))
         return
     yield {"type": "input_json_delta", "partial_json": ""}
-    said = json.dumps(made.arguments()) if made.finish == "tool" else made.text
-    for piece in tokens.pieces(said):
+    given = json.dumps(made.arguments()) if made.finish == "tool" else made.text
+    for piece in tokens.pieces(given):
         yield {"type": "input_json_delta", "partial_json": piece}
 
 
@@ -169,23 +195,6 @@ def error(failure: Failure) -> JsonObject:
     kind = "overloaded_error" if failure.kind == "overloaded" else "api_error"
     named = {"type": _ERRORS.get(failure.status, kind), "message": failure.message}
     return {"type": "error", "error": named}
-
-
-def error_headers(failure: Failure) -> dict[str, str]:
-    """Give the headers of Anthropic's rate limits."""
-    if failure.kind != "rate_limit":
-        return {}
-    reset = datetime.now(UTC) + timedelta(seconds=failure.retry_after_s or 0)
-    names = ("requests", "input-tokens", "output-tokens")
-    return {
-        f"anthropic-ratelimit-{name}-{what}": value
-        for name in names
-        for what, value in (
-            ("limit", "500"),
-            ("remaining", "0"),
-            ("reset", f"{reset:%Y-%m-%dT%H:%M:%SZ}"),
-        )
-    }
 
 
 def caches(ask: Ask) -> bool:
@@ -201,6 +210,7 @@ MESSAGES = Shape(
     document=document,
     events=events,
     error=error,
-    error_headers=error_headers,
+    error_headers=limits.on_error(limits.anthropic),
     caches=caches,
+    headers=lambda _: limits.anthropic(),
 )

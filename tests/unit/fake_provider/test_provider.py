@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from papayya_core.fake_provider.book import Entry
+from papayya_core.fake_provider.call import Call
 from papayya_core.fake_provider.faults import KINDS
 from papayya_core.fake_provider.ledger import Ledger
-from papayya_core.fake_provider.plan import Plan
 from papayya_core.fake_provider.prices import Usage, price
-from papayya_core.fake_provider.provider import Call, Latency, Provider
+from papayya_core.fake_provider.provider import Latency, Provider
 from papayya_core.fake_provider.rules import read_rules
+from tests.unit.fake_provider.asking import (
+    BODIES,
+    CHAT,
+    EVERY,
+    MESSAGES,
+    RESPONSES,
+    ask,
+    last,
+    said,
+)
 
-CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 SCHEMA = {
     "type": "object",
     "properties": {"category": {"enum": ["billing", "technical"]}},
@@ -31,30 +38,6 @@ TOOL = {"type": "function", "function": {"name": "look", "parameters": SCHEMA}}
 def provider() -> Provider:
     """Make a stand-in with a ledger in memory."""
     return Provider(Ledger(None), seed=1)
-
-
-def ask(
-    provider: Provider, path: str = CHAT, headers: Mapping[str, str] | None = None, **more: Any
-) -> Plan:
-    """Send a request of the right shape."""
-    said = [{"role": "user", "content": "An invoice"}]
-    shapes: dict[str, dict[str, Any]] = {
-        CHAT: {"model": "gpt-5", "messages": said},
-        RESPONSES: {"model": "gpt-5", "input": "An invoice"},
-        MESSAGES: {"model": "claude-sonnet-5", "messages": said, "max_tokens": 500},
-    }
-    body = json.dumps({**shapes[path], **more}).encode()
-    return provider.answer(Call(path, headers or {}, body))
-
-
-def last(provider: Provider) -> Entry:
-    """Give the newest entry of the ledger."""
-    return provider.ledger.entries()[-1]
-
-
-def said(plan: Plan) -> Any:
-    """Read a JSON answer."""
-    return json.loads(b"".join(plan.frames))
 
 
 @pytest.mark.parametrize("path", [CHAT, RESPONSES, MESSAGES])
@@ -94,13 +77,40 @@ def test_billing(provider: Provider, path: str, kind: str | None, stream: bool) 
     if path != MESSAGES:
         more = {"tools": [TOOL if path == CHAT else {"type": "function", **TOOL["function"]}]}  # type: ignore[dict-item]
     ask(provider, path, {"x-fake-fault": kind} if kind else {}, stream=stream, **more)
+    _check_billed(provider, kind)
+
+
+@pytest.mark.parametrize("path", EVERY)
+@pytest.mark.parametrize("kind", [*KINDS, None])
+def test_billing_of_every_dialect(provider: Provider, path: str, kind: str | None) -> None:
+    """In every dialect, errors cost nothing and all else the price of its tokens."""
+    plan = ask(provider, path, {"x-fake-fault": kind} if kind else {})
+    if plan.status == 400:
+        assert kind in {"null_tool_call", "schema_violation", "refusal", "truncation"}
+        return
+    _check_billed(provider, kind)
+
+
+def _check_billed(provider: Provider, kind: str | None) -> None:
+    """Check the newest entry's cost."""
     entry = last(provider)
     used = Usage(input=entry.prompt_tokens, output=entry.output_tokens)
     assert entry.cost_nusd == price(entry.model, used)
+    assert entry.price_known
     assert entry.fault == kind
     free = kind in {"rate_limit", "server_error", "overloaded"}
     assert (entry.cost_nusd == 0) == free
     assert (entry.ordinal == 0) == free
+
+
+@pytest.mark.parametrize("path", EVERY)
+@pytest.mark.parametrize("text", ["", "a", "é" * 9, "{}[]" * 9, "日本語" * 9])
+def test_prompts_are_bounded_by_bytes(path: str, text: str) -> None:
+    """No prompt of words has more tokens than its request has bytes, so a bound per byte holds."""
+    provider = Provider(Ledger(None))
+    body = json.dumps(BODIES[path], ensure_ascii=False).replace("An invoice", text or "?")
+    provider.answer(Call(path, {}, body.encode()))
+    assert 0 < last(provider).prompt_tokens <= len(body.encode())
 
 
 def test_usage_in_the_answer(provider: Provider) -> None:
@@ -119,6 +129,8 @@ def test_how_faults_are_sent(provider: Provider) -> None:
     assert (slow.wait_s, slow.whole, slow.silent) == (3, True, False)
     silent = ask(provider, headers={"x-fake-fault": "timeout"})
     assert (silent.wait_s, silent.silent) == (600, True)
+    reset = ask(provider, headers={"x-fake-fault": "reset"})
+    assert (reset.wait_s, reset.silent, reset.torn) == (0, True, True)
     cut = ask(provider, headers={"x-fake-fault": "cut_stream"})
     assert cut.length is not None
     assert 0 < len(b"".join(cut.frames)) < cut.length

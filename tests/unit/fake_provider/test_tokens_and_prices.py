@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from papayya_core.fake_provider import tokens
-from papayya_core.fake_provider.prices import DEFAULT, TABLE, Usage, lookup, price
+from papayya_core.fake_provider.prices import DEFAULT, TABLE, Price, Usage, listed, lookup, price
 
 
 def test_count() -> None:
@@ -62,4 +64,30 @@ def test_price_of_unknown_model() -> None:
 
 def test_cached_tokens_are_cheaper() -> None:
     """Reading from the cache costs less than plain input, for each model."""
-    assert all(p.cached < p.input <= p.written < p.output for p in [*TABLE.values(), DEFAULT])
+    speaking = {name: per for name, per in TABLE.items() if "embedding" not in name}
+    assert all(p.cached < p.input <= p.written < p.output for p in [*speaking.values(), DEFAULT])
+
+
+def test_price_of_bedrock_names() -> None:
+    """A model costs the same under any of Bedrock's names for it."""
+    plain = "anthropic.claude-haiku-4-5-20251001-v1:0"
+    profile = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/eu.anthropic."
+    for name in (plain, f"us.{plain}", f"{profile}claude-haiku-4-5-v1:0"):
+        assert lookup(name) == TABLE["claude-haiku-4-5"]
+    assert lookup("anthropic.claude-none-v1:0") is None
+    assert lookup("amazon.nova-lite-v1:0") is None
+
+
+def test_listed_prices() -> None:
+    """The listed prices are the table's, as exact decimals in dollars per million tokens."""
+    rows = {row.pop("model"): row for row in listed()}
+    assert rows.keys() == TABLE.keys()
+    assert rows["gpt-5.4-mini"] == {
+        "input": "0.75",
+        "cache_read": "0.075",
+        "cache_write": "0.75",
+        "output": "4.50",
+    }
+    for name, row in rows.items():
+        parts = [Decimal(row[part]) for part in ("input", "cache_read", "cache_write", "output")]
+        assert Price(*(int(1_000 * each) for each in parts)) == TABLE[name]
