@@ -1,7 +1,7 @@
 """The audit: what was submitted to a run, held against what became of it.
 
 The ledger of what was submitted is written at entry and never derived from the items, so an item
-that vanished is missed by name. Nothing here writes.
+that vanished is missed by name. What it cost is summed from every side. Nothing here writes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
+from papayya_core.store import money
+from papayya_core.store.money import Money, Sides
 from papayya_core.store.reads import Connection, UnknownRun, find_run, rows, snapshot
 
 __all__ = ["Audit", "Count", "Line", "Lost", "Unexplained", "UnknownRun", "audit"]
@@ -111,6 +113,7 @@ class Audit:
     awaited: tuple[str, ...]
     lost: tuple[Lost, ...]
     missing: int = 0
+    money: tuple[Money, ...] = ()
 
     @property
     def totals(self) -> Count:
@@ -124,6 +127,11 @@ class Audit:
         for line in self.lines:
             mine[line.tenant].append(line)
         return {tenant: _sum(lines) for tenant, lines in mine.items()}
+
+    @property
+    def sides(self) -> Sides:
+        """What the run has cost, from every side."""
+        return money.add_up(self.money)
 
     @property
     def conserved(self) -> bool:
@@ -162,8 +170,14 @@ def audit(connection: Connection, run_name: str) -> Audit:
         lines = tuple(rows(connection, "audit", Line, run=run_name))
         found = rows(connection, "unexplained", Unexplained, run=run_name)
         lost = tuple(rows(connection, "lost_deliveries", Lost, run=run_name))
+        sides = money.read_money(connection, run_name)
     awaited = () if facts.sealed else tuple(str(one.key) for one in found if one.kind == "expected")
     unexplained = [one for one in found if facts.sealed or one.kind != "expected"]
+    unexplained += [
+        Unexplained("money", one.tenant, None, None, what)
+        for one in sides
+        for what in one.differences()
+    ]
     missing = _missing(facts, _sum(lines).submitted - facts.children)
     if missing:
         detail = f"{facts.expect_count:,} items were expected, {missing:,} of them never submitted"
@@ -177,6 +191,7 @@ def audit(connection: Connection, run_name: str) -> Audit:
         awaited=awaited,
         lost=lost,
         missing=missing,
+        money=sides,
     )
 
 
@@ -201,6 +216,7 @@ def as_document(report: Audit) -> dict[str, Any]:
     agents = defaultdict(list)
     for line in report.lines:
         agents[line.tenant].append({"agent": line.agent, **_counts(line)})
+    paid = {one.tenant: one for one in report.money}
     return {
         "run": report.run,
         "sealed": report.sealed,
@@ -211,14 +227,24 @@ def as_document(report: Audit) -> dict[str, Any]:
         "expected": report.expected,
         "awaited": report.awaited,
         "tenants": [
-            {"tenant": tenant, **_counts(count), "agents": agents[tenant]}
+            {
+                "tenant": tenant,
+                **_counts(count),
+                **(_paid(paid[tenant]) if tenant in paid else {}),
+                "agents": agents[tenant],
+            }
             for tenant, count in report.tenants.items()
         ],
         "totals": _counts(report.totals),
         "unexplained": report.unexplained,
         "lost_deliveries": report.lost,
         "cost_nusd": report.totals.cost_nusd,
+        **_paid(report.sides),
     }
+
+
+def _paid(sides: Sides) -> dict[str, Any]:
+    return {each.name: getattr(sides, each.name) for each in fields(Sides)}
 
 
 def _counts(count: Count) -> dict[str, Any]:

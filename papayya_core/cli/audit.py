@@ -1,4 +1,4 @@
-"""`papayya audit`: prove that nothing was dropped, or name what was."""
+"""`papayya audit`: prove that nothing was dropped and every cent is there, or name what is not."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from rich.text import Text
 
 from papayya_core.audit import STATES, Audit, Count, as_document
 from papayya_core.audit import audit as make_audit
-from papayya_core.cli import documents, show
+from papayya_core.cli import callwords, documents, show
 from papayya_core.cli.state import NAME, Cli, Command, pass_cli
+from papayya_core.store.money import Sides
 
 SHOWN = 50
 ALWAYS = ("completed", "failed")
@@ -27,8 +28,9 @@ def audit(cli: Cli, ctx: click.Context, name: str, as_json: bool) -> None:
     submitted = completed + failed + cancelled + paused + waiting + running + queued
 
     The left side was counted at entry and is not derived from the items; whatever the two sides
-    do not explain is named by its key. Exit code 0: everything is explained (items may still be
-    open); 1: something is not.
+    do not explain is named by its key. What it cost is held together likewise: the calls and what
+    steps reported, the items, and what was booked for run and tenant are equal to the nano-dollar.
+    Exit code 0: everything is explained (items may still be open); 1: something is not.
     """
     report = make_audit(cli.connection, name)
     if as_json:
@@ -45,6 +47,7 @@ def _print(out: Console, report: Audit) -> None:
     if report.expected is not None:
         out.print(f"expected: {report.expected:,}, submitted: {report.totals.submitted:,}")
     _law(out, report)
+    _money(out, report)
     _unexplained(out, report)
     _lost(out, report)
     if report.awaited:
@@ -63,17 +66,41 @@ def _law(out: Console, report: Audit) -> None:
     """Show both sides; states that no item is in are left out."""
     total = report.totals
     states = [state for state in STATES if state in ALWAYS or getattr(total, state)]
+    paid = {one.tenant: one for one in report.money}
     lines = [
-        _line(Text(show.short(tenant, show.NAME_WIDTH)), count, states)
+        _line(Text(show.short(tenant, show.NAME_WIDTH)), count, states, paid.get(tenant))
         for tenant, count in report.tenants.items()
     ]
     columns = ["TENANT", ">SUBMITTED", *(f">{state.upper()}" for state in states), ">COST"]
-    show.grid(out, columns, [*lines, _line(Text("all", style="bold"), total, states)])
+    last = _line(Text("all", style="bold"), total, states, report.sides)
+    show.grid(out, columns, [*lines, last])
 
 
-def _line(tenant: Text, count: Count, states: list[str]) -> list[show.Cell]:
+def _line(tenant: Text, count: Count, states: list[str], sides: Sides | None) -> list[show.Cell]:
     numbers = [getattr(count, state) for state in states]
-    return [tenant, count.submitted, *numbers, show.money(count.cost_nusd)]
+    cost = callwords.sum_of(count.cost_nusd, sides) if sides else show.money(count.cost_nusd)
+    return [tenant, count.submitted, *numbers, cost]
+
+
+def _money(out: Console, report: Audit) -> None:
+    """Show the sides of the money that calls and reports have."""
+    sides = report.sides
+    if not (sides.calls or sides.pending_calls or sides.replayed_calls):
+        return
+    calls = f"{show.money(sides.calls_nusd)} of {show.count(sides.calls, 'call')}"
+    parts = f"{calls} + {show.money(sides.reported_nusd)} reported"
+    out.print(f"money: {parts} = {show.money(sides.calls_nusd + sides.reported_nusd)}")
+    out.print(
+        f"       its items: {show.money(sides.items_nusd)},"
+        f" booked for run and tenants: {show.money(sides.spend_nusd)}"
+    )
+    for part in callwords.doubts(sides):
+        out.print(Text(f"       not known: {part}", style=callwords.LOUD))
+    if sides.pending_calls:
+        out.print(f"       {show.count(sides.pending_calls, 'call')} under way")
+    if sides.replayed_calls:
+        saved = f"saved {show.money(sides.saved_nusd)}"
+        out.print(f"       {show.count(sides.replayed_calls, 'call')} replayed, which {saved}")
 
 
 def _unexplained(out: Console, report: Audit) -> None:

@@ -8,7 +8,8 @@ from typing import Any, get_args
 import click
 from rich.console import Console
 
-from papayya_core.cli import documents, show
+from papayya_core.cli import callwords, documents, show
+from papayya_core.cli.redacting import redacted, redactor
 from papayya_core.cli.state import NAME, Cli, Command, pass_cli
 from papayya_core.contract import ItemState, Outcome
 from papayya_core.store import reads
@@ -33,6 +34,7 @@ def items(cli: Cli, /, limit: int, as_json: bool, jsonl: bool, **wanted: Any) ->
     """List items, newest first."""
     connection = cli.connection
     found = reads.list_items(connection, narrow(connection, **wanted), limit + 1)
+    found = redacted(found, redactor(cli))
     shown, cut = found[:limit], len(found) > limit
     more = _more(wanted, limit, shown[-1].id) if cut else None
     if jsonl:
@@ -84,4 +86,10 @@ def table(out: Console, shown: list[ItemRow], *, runs: bool) -> None:
 def _line(one: ItemRow) -> tuple[show.Cell, ...]:
     why = show.short(one.reason, 60) if one.reason else ""
     words = show.word(one.state), show.word(one.outcome)
-    return show.name(one.key), show.name(one.tenant), *words, show.money(one.cost_nusd), why
+    return (
+        show.name(one.key),
+        show.name(one.tenant),
+        *words,
+        callwords.sum_of(one.cost_nusd, one),
+        why,
+    )

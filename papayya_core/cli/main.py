@@ -13,9 +13,10 @@ COMMANDS = {
         "run": Lazy("runs:run", "one run: counts, budget, what went wrong, how to go on"),
         "items": Lazy("items:items", "items by run, tenant, state or outcome"),
         "item": Lazy("item:item", "everything about one item, found by its key over all runs"),
+        "calls": Lazy("calls:calls", "calls to models and tools, and what they come to"),
         "results": Lazy("results:results", "the outputs of a run, as text, JSON or JSON lines"),
         "tenants": Lazy("runs:tenants", "what came of each tenant's items, and what they cost"),
-        "audit": Lazy("audit:audit", "prove that nothing was dropped, or name what was"),
+        "audit": Lazy("audit:audit", "prove that nothing was dropped, nor a cent lost, or name it"),
     },
     "Act": {
         "retry": Lazy("act:retry", "queue failed items again; finished steps are kept"),
@@ -23,6 +24,8 @@ COMMANDS = {
         "resume": Lazy("pauses:resume", "let go on what is paused; finished steps are kept"),
         "cancel": Lazy("act:cancel", "end the open items of a run, or one of them"),
         "drain": Lazy("act:drain", "let a run finish what it has in hand, and start no more"),
+        "prices": Lazy("prices:prices_", "what models cost where the list prices are not yours"),
+        "reconcile": Lazy("reconcile:reconcile", "say what a call cost whose end nobody knows"),
     },
     "Operate": {
         "doctor": Lazy("doctor:doctor", "what is installed, reachable and migrated; what to do"),

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from papayya_core.cli import documents, show
+from papayya_core.cli import callwords, documents, show
 from papayya_core.cli.documents import AsIs
 from papayya_core.cli.item import finding_document
 from papayya_core.cli.items import STATES, narrow
@@ -60,6 +60,10 @@ def _document(one: Result) -> dict[str, Any]:
         "output_stored": row.has_output,
         "cost_nusd": row.cost_nusd,
         "tokens": row.tokens,
+        "uncertain_calls": row.uncertain_calls,
+        "uncertain_nusd": row.uncertain_nusd,
+        "unbounded_calls": row.unbounded_calls,
+        "unpriced_calls": row.unpriced_calls,
         "findings": [finding_document(finding) for finding in one.findings],
     }
 
@@ -72,7 +76,7 @@ def _print(stream: Iterator[Result]) -> None:
         row = one.row
         outcome: list[Any] = [" ", show.word(row.outcome)] if row.outcome else []
         head = (show.safe(row.key), "bold"), f"  {show.safe(row.tenant)}  ", show.word(row.state)
-        out.print(Text.assemble(*head, *outcome, f"  {show.money(row.cost_nusd)}"))
+        out.print(Text.assemble(*head, *outcome, "  ", callwords.sum_of(row.cost_nusd, row)))
         if row.has_output:
             text = show.compact(details.shown(row.output_codec, row.output_body))
             more = f" … ({len(text):,} characters: --jsonl has all)" if len(text) > PREVIEW else ""

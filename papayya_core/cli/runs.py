@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from papayya_core.audit import Lost
-from papayya_core.cli import documents, show
+from papayya_core.cli import callwords, documents, show
+from papayya_core.cli.redacting import redacted, redactor
 from papayya_core.cli.state import NAME, Cli, Command, pass_cli
 from papayya_core.store import reads
 from papayya_core.store.reads import BudgetRow, Cluster, RunRow, TenantRow
@@ -58,7 +59,7 @@ def runs(cli: Cli, limit: int, label: str | None, as_json: bool) -> None:
 
 def _line(run: RunRow) -> tuple[show.Cell, ...]:
     counts = (run.items, run.done, run.flagged, run.open)
-    cost, began = show.money(run.cost_nusd), show.moment(run.created_at)
+    cost, began = callwords.sum_of(run.cost_nusd, run), show.moment(run.created_at)
     return show.name(run.run), show.word(run.state), *counts, cost, began, run.label or ""
 
 
@@ -94,7 +95,7 @@ def tenant_table(out: Console, found: list[TenantRow]) -> None:
         TENANT_COLUMNS,
         [
             (show.name(t.tenant), show.word("paused") if t.paused_at else "", t.items, t.done, t.flagged, show.rate(t.success_rate), t.open,
-             show.money(t.cost_nusd))
+             callwords.sum_of(t.cost_nusd, t))
             for t in found
         ],
     )  # fmt: skip
@@ -117,7 +118,7 @@ class Page:
 @pass_cli
 def run(cli: Cli, name: str, as_json: bool) -> None:
     """Show one run: states, tenants, budget, what was found, what was lost, how to go on."""
-    page = _read(cli.connection, name)
+    page = redacted(_read(cli.connection, name), redactor(cli))
     if as_json:
         _emit(page)
         return
@@ -174,7 +175,12 @@ def _head(out: Console, run: RunRow) -> None:
         out.print(f"expected: {run.expect_count:,}")
     if run.sealed_at is None:
         out.print("its input was not read to its end yet")
-    out.print(f"cost: {show.money(run.cost_nusd)}")
+    out.print(_cost(run))
+
+
+def _cost(run: RunRow) -> Text:
+    calls = f", {run.tokens:,} tokens, {show.count(run.calls, 'call')}" if run.calls else ""
+    return Text.assemble("cost: ", callwords.sum_in_words(run.cost_nusd, run), calls)
 
 
 def _budgets(out: Console, budgets: list[BudgetRow]) -> None:
@@ -240,3 +246,11 @@ def next_steps(run: RunRow, budgets: Sequence[BudgetRow] = ()) -> Iterator[str]:
         yield f"What needs a look: papayya items --run {name} --flagged"
     if run.failed:
         yield f"Queue what failed again: papayya retry {name}"
+    yield from _unknown_cost(run, name)
+
+
+def _unknown_cost(run: RunRow, name: str) -> Iterator[str]:
+    if run.uncertain_calls:
+        yield f"What calls may have cost: papayya calls --run {name} --uncertain"
+    if run.unpriced_calls:
+        yield f"What has no price yet: papayya calls --run {name} --unpriced"

@@ -115,6 +115,20 @@ def grid(out: Console, columns: Sequence[str], lines: Iterable[Sequence[Cell]]) 
     What does not fit into the width is printed as a paragraph a line instead of being cut.
     """
     cells = [list(map(_cell, line)) for line in lines]
+    table = _table(columns, cells)
+    if _least(out, table) <= out.width:
+        out.print(table)
+    else:
+        _paragraphs(out, [name.lstrip(">") for name in columns], cells)
+
+
+def fits(out: Console, columns: Sequence[str], lines: Iterable[Sequence[Cell]]) -> bool:
+    """Tell whether ``grid`` would print a table."""
+    table = _table(columns, [list(map(_cell, line)) for line in lines])
+    return _least(out, table) <= out.width
+
+
+def _table(columns: Sequence[str], cells: list[list[Text]]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for number, name in enumerate(columns):
         widest = max([len(name.lstrip(">")), *(line[number].cell_len for line in cells)])
@@ -124,11 +138,11 @@ def grid(out: Console, columns: Sequence[str], lines: Iterable[Sequence[Cell]]) 
             table.add_column(name, overflow="fold", min_width=min(widest, _FOLD))
     for line in cells:
         table.add_row(*line)
-    wide = out.options.update(max_width=_WIDE)
-    if out.measure(table, options=wide).minimum <= out.width:
-        out.print(table)
-    else:
-        _paragraphs(out, [name.lstrip(">") for name in columns], cells)
+    return table
+
+
+def _least(out: Console, table: Table) -> int:
+    return out.measure(table, options=out.options.update(max_width=_WIDE)).minimum
 
 
 def _paragraphs(out: Console, names: Sequence[str], lines: Iterable[Sequence[Text]]) -> None:

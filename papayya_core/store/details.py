@@ -49,7 +49,10 @@ class ItemFacts:
 
 @dataclass(frozen=True, slots=True)
 class StepView:
-    """One checkpoint."""
+    """One checkpoint. ``cost_nusd``: what it reported (``reported_nusd``) and what its calls cost.
+
+    ``scope``: what its calls have in common; None for what was reported outside any step.
+    """
 
     n: int
     label: str
@@ -57,7 +60,14 @@ class StepView:
     state: str
     attempts: int
     cost_nusd: int
+    reported_nusd: int
     tokens: int
+    calls: int
+    uncertain_calls: int
+    uncertain_nusd: int
+    unbounded_calls: int
+    unpriced_calls: int
+    scope: bytes | None
     started_at: datetime
     finished_at: datetime | None
     seconds: float | None
@@ -122,6 +132,10 @@ class ResultRow:
     reason: str | None
     cost_nusd: int
     tokens: int
+    uncertain_calls: int
+    uncertain_nusd: int
+    unbounded_calls: int
+    unpriced_calls: int
     has_output: bool
     output_codec: int | None
     output_body: bytes | None

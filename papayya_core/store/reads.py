@@ -52,6 +52,12 @@ class RunRow:
     outcome_failed: int
     tenants: int
     cost_nusd: int
+    tokens: int
+    calls: int
+    uncertain_calls: int
+    uncertain_nusd: int
+    unpriced_calls: int
+    unbounded_calls: int
     budget_nusd: int | None
     expect_count: int | None
     draining: bool
@@ -77,6 +83,12 @@ class TenantRow:
     cancelled: int
     open: int
     cost_nusd: int
+    tokens: int
+    calls: int
+    uncertain_calls: int
+    uncertain_nusd: int
+    unpriced_calls: int
+    unbounded_calls: int
 
     @property
     def success_rate(self) -> float | None:
@@ -124,6 +136,11 @@ class ItemRow:
     cost_nusd: int
     tokens: int
     steps: int
+    calls: int
+    uncertain_calls: int
+    uncertain_nusd: int
+    unpriced_calls: int
+    unbounded_calls: int
     deliveries: int
     created_at: datetime
     started_at: datetime | None

@@ -36,7 +36,9 @@ SELECT DISTINCT key FROM papayya.item WHERE key ^@ %(start)s ORDER BY key LIMIT 
 -- The newest runs, or one of them, with their counts and cost.
 SELECT s.name AS run, s.label, s.carrier, s.state, s.items, s.done, s.flagged, s.open, s.queued, s.running, s.paused,
        s.waiting, s.completed, s.failed, s.cancelled, s.ok, s.degraded, s.outcome_failed, s.tenants, s.cost_nusd,
-       s.budget_nusd, s.expect_count, s.draining, s.created_at, s.sealed_at, s.paused_at, s.cancelled_at, s.finished_at
+       s.tokens, s.calls, s.uncertain AS uncertain_calls, s.uncertain_nusd, s.unpriced AS unpriced_calls,
+       CASE WHEN s.uncertain > 0 THEN (SELECT count(*) FROM papayya.call c WHERE c.run_id = s.id
+            AND c.state IN ('answered', 'broken', 'uncertain') AND c.held_nusd IS NULL) ELSE 0 END AS unbounded_calls, s.budget_nusd, s.expect_count, s.draining, s.created_at, s.sealed_at, s.paused_at, s.cancelled_at, s.finished_at
 FROM papayya.run_summary s
 WHERE (%(run)s::bigint IS NULL OR s.id = %(run)s) AND (%(label)s::text IS NULL OR s.label = %(label)s)
 ORDER BY s.id DESC LIMIT %(limit)s;
@@ -49,21 +51,28 @@ FROM papayya.run r WHERE r.id = %(run)s;
 
 -- name: tenants
 -- Items, outcomes and cost of each tenant, in one run or in all.
-SELECT t.name AS tenant, t.paused_at, count(*) AS items,
-       count(*) FILTER (WHERE i.state = 'completed' AND i.outcome = 'ok') AS done,
-       count(*) FILTER (WHERE i.outcome IN ('degraded', 'failed')) AS flagged,
-       count(*) FILTER (WHERE i.outcome = 'ok') AS ok,
-       count(*) FILTER (WHERE i.outcome = 'degraded') AS degraded,
-       count(*) FILTER (WHERE i.outcome = 'failed') AS failed,
-       count(*) FILTER (WHERE i.state = 'cancelled') AS cancelled,
-       count(*) FILTER (WHERE i.finished_at IS NULL) AS open,
-       (coalesce(sum(i.cost_nusd) FILTER (WHERE i.finished_at IS NOT NULL), 0)
-        + coalesce((SELECT sum(s.cost_nusd) FROM papayya.item o JOIN papayya.step s ON s.item_id = o.id
-                    WHERE o.tenant_id = t.id AND o.state IN ('queued', 'running', 'paused', 'waiting')
-                      AND (%(run)s::bigint IS NULL OR o.run_id = %(run)s)), 0))::bigint AS cost_nusd
-FROM papayya.item i JOIN papayya.tenant t ON t.id = i.tenant_id
-WHERE (%(run)s::bigint IS NULL OR i.run_id = %(run)s)
-GROUP BY t.id, t.name ORDER BY t.name;
+SELECT t.name AS tenant, t.paused_at, i.items, i.done, i.flagged, i.ok, i.degraded, i.failed, i.cancelled, i.open,
+       coalesce(m.cost_nusd, 0) AS cost_nusd, coalesce(m.tokens, 0) AS tokens, coalesce(m.calls, 0) AS calls,
+       coalesce(m.uncertain, 0) AS uncertain_calls, coalesce(m.uncertain_nusd, 0) AS uncertain_nusd,
+       coalesce(m.unpriced, 0) AS unpriced_calls,
+       CASE WHEN m.uncertain > 0 THEN (SELECT count(*) FROM papayya.call c WHERE c.tenant_id = t.id AND c.run_id = ANY (m.runs)
+            AND c.state IN ('answered', 'broken', 'uncertain') AND c.held_nusd IS NULL) ELSE 0 END AS unbounded_calls
+FROM (SELECT i.tenant_id, count(*) AS items,
+             count(*) FILTER (WHERE i.state = 'completed' AND i.outcome = 'ok') AS done,
+             count(*) FILTER (WHERE i.outcome IN ('degraded', 'failed')) AS flagged,
+             count(*) FILTER (WHERE i.outcome = 'ok') AS ok,
+             count(*) FILTER (WHERE i.outcome = 'degraded') AS degraded,
+             count(*) FILTER (WHERE i.outcome = 'failed') AS failed,
+             count(*) FILTER (WHERE i.state = 'cancelled') AS cancelled,
+             count(*) FILTER (WHERE i.finished_at IS NULL) AS open
+      FROM papayya.item i WHERE (%(run)s::bigint IS NULL OR i.run_id = %(run)s) GROUP BY i.tenant_id) AS i
+JOIN papayya.tenant t ON t.id = i.tenant_id
+LEFT JOIN (SELECT s.tenant_id, sum(s.cost_nusd)::bigint AS cost_nusd, sum(s.tokens)::bigint AS tokens, sum(s.calls)::bigint AS calls,
+                  sum(s.unpriced)::bigint AS unpriced, sum(s.uncertain)::bigint AS uncertain,
+                  sum(s.uncertain_nusd)::bigint AS uncertain_nusd, array_agg(DISTINCT s.run_id) FILTER (WHERE s.uncertain <> 0) AS runs
+           FROM papayya.spend s WHERE (%(run)s::bigint IS NULL OR s.run_id = %(run)s) GROUP BY s.tenant_id) AS m
+       ON m.tenant_id = t.id
+ORDER BY t.name;
 
 -- name: budgets
 -- The caps of a run and of agents within it, and what was spent under them.
@@ -85,24 +94,32 @@ ORDER BY c.severity DESC, c.items DESC, c.newest LIMIT %(limit)s;
 -- name: items
 -- Items by what is known of them, newest first, a page at a time.
 SELECT i.id, i.run, i.tenant, i.agent, i.shown_key AS key, i.state, i.outcome, i.reason, i.cost_nusd, i.tokens, i.steps,
+       i.calls, i.uncertain_nusd, i.unpriced AS unpriced_calls, u.uncertain_calls, u.unbounded_calls,
        i.deliveries, i.created_at, i.started_at, i.finished_at, i.due_at, i.paused_by, i.parked_at
-FROM papayya.item_now i
-WHERE (%(run)s::bigint IS NULL OR i.run_id = %(run)s) AND (%(tenant)s::bigint IS NULL OR i.tenant_id = %(tenant)s)
-  AND (%(agent)s::bigint IS NULL OR i.agent_id = %(agent)s)
-  AND (%(state)s::papayya.item_state IS NULL OR i.state = %(state)s::papayya.item_state)
-  AND (%(outcome)s::papayya.outcome IS NULL OR i.outcome = %(outcome)s::papayya.outcome)
-  AND (NOT %(flagged)s OR i.outcome IN ('degraded', 'failed')) AND (%(after)s::bigint IS NULL OR i.id < %(after)s)
-ORDER BY i.id DESC LIMIT %(limit)s;
+FROM (SELECT i.* FROM papayya.item_now i
+      WHERE (%(run)s::bigint IS NULL OR i.run_id = %(run)s) AND (%(tenant)s::bigint IS NULL OR i.tenant_id = %(tenant)s)
+        AND (%(agent)s::bigint IS NULL OR i.agent_id = %(agent)s)
+        AND (%(state)s::papayya.item_state IS NULL OR i.state = %(state)s::papayya.item_state)
+        AND (%(outcome)s::papayya.outcome IS NULL OR i.outcome = %(outcome)s::papayya.outcome)
+        AND (NOT %(flagged)s OR i.outcome IN ('degraded', 'failed')) AND (%(after)s::bigint IS NULL OR i.id < %(after)s)
+      ORDER BY i.id DESC LIMIT %(limit)s) AS i
+CROSS JOIN LATERAL (SELECT count(*) AS uncertain_calls, count(*) FILTER (WHERE c.held_nusd IS NULL) AS unbounded_calls FROM papayya.call c
+                    WHERE c.item_id = i.id AND c.state IN ('answered', 'broken', 'uncertain') AND coalesce(c.held_nusd, 1) > 0) AS u
+ORDER BY i.id DESC;
 
 -- name: items_of_key
 -- The items of a key, the one that was asked for first: "key#2" is the second item of "key".
 SELECT i.id, i.run, i.tenant, i.agent, i.shown_key AS key, i.state, i.outcome, i.reason, i.cost_nusd, i.tokens, i.steps,
+       i.calls, i.uncertain_nusd, i.unpriced AS unpriced_calls, u.uncertain_calls, u.unbounded_calls,
        i.deliveries, i.created_at, i.started_at, i.finished_at, i.due_at, i.paused_by, i.parked_at
-FROM papayya.item_now i
-WHERE i.key = ANY (%(keys)s::text[]) AND (i.key = %(key)s OR i.shown_key = %(key)s)
-  AND (%(run)s::bigint IS NULL OR i.run_id = %(run)s) AND (%(tenant)s::bigint IS NULL OR i.tenant_id = %(tenant)s)
-  AND (%(agent)s::bigint IS NULL OR i.agent_id = %(agent)s)
-ORDER BY i.shown_key = %(key)s DESC, i.id DESC LIMIT %(limit)s;
+FROM (SELECT i.* FROM papayya.item_now i
+      WHERE i.key = ANY (%(keys)s::text[]) AND (i.key = %(key)s OR i.shown_key = %(key)s)
+        AND (%(run)s::bigint IS NULL OR i.run_id = %(run)s) AND (%(tenant)s::bigint IS NULL OR i.tenant_id = %(tenant)s)
+        AND (%(agent)s::bigint IS NULL OR i.agent_id = %(agent)s)
+      ORDER BY i.shown_key = %(key)s DESC, i.id DESC LIMIT %(limit)s) AS i
+CROSS JOIN LATERAL (SELECT count(*) AS uncertain_calls, count(*) FILTER (WHERE c.held_nusd IS NULL) AS unbounded_calls FROM papayya.call c
+                    WHERE c.item_id = i.id AND c.state IN ('answered', 'broken', 'uncertain') AND coalesce(c.held_nusd, 1) > 0) AS u
+ORDER BY i.shown_key = %(key)s DESC, i.id DESC;
 
 -- name: item_facts
 -- What the item's page shows beyond its row: version, relatives, and the stored input and output.
@@ -117,12 +134,24 @@ LEFT JOIN papayya.payload pout ON pout.tenant_id = i.tenant_id AND pout.hash = i
 WHERE i.id = %(item)s;
 
 -- name: steps
--- The checkpoints of an item in order; large results stay where they are.
-SELECT s.n, s.label, s.kind, s.state, s.attempts, s.cost_nusd, s.tokens, s.started_at, s.finished_at,
+-- The checkpoints of an item in order, with what their calls come to; large results stay where they are.
+SELECT s.n, s.label, s.kind, s.state, s.attempts, (s.cost_nusd + coalesce(c.cost, 0))::bigint AS cost_nusd, s.cost_nusd AS reported_nusd,
+       (s.tokens + coalesce(c.tokens, 0))::bigint AS tokens, coalesce(c.calls, 0) AS calls, coalesce(c.uncertain_calls, 0) AS uncertain_calls,
+       coalesce(c.uncertain_nusd, 0)::bigint AS uncertain_nusd, coalesce(c.unbounded_calls, 0) AS unbounded_calls,
+       coalesce(c.unpriced_calls, 0) AS unpriced_calls, k.scope, s.started_at, s.finished_at,
        extract(epoch FROM s.finished_at - s.started_at)::float8 AS seconds, s.parent_n, s.dispatch_id, s.error,
        s.result::text AS result_text, p.codec AS result_codec, CASE WHEN p.size <= %(size)s THEN p.body END AS result_body,
        p.size AS result_bytes
 FROM papayya.step s JOIN papayya.item i ON i.id = s.item_id
+CROSS JOIN LATERAL (SELECT CASE WHEN s.n > 0 THEN papayya.scope_v1(s.label, s.args_hash, s.ordinal) END AS scope) AS k
+LEFT JOIN (SELECT c.scope, sum(c.cost_nusd) AS cost, count(*) FILTER (WHERE c.state <> 'replayed') AS calls,
+                  sum(c.tokens_input + c.tokens_cache_read + c.tokens_cache_write + c.tokens_cache_write_1h + c.tokens_output) AS tokens,
+                  count(*) FILTER (WHERE x.unknown) AS uncertain_calls, sum(c.held_nusd) FILTER (WHERE x.unknown) AS uncertain_nusd,
+                  count(*) FILTER (WHERE x.unknown AND c.held_nusd IS NULL) AS unbounded_calls,
+                  count(*) FILTER (WHERE c.state IN ('answered', 'broken') AND c.cost_nusd IS NULL) AS unpriced_calls
+           FROM papayya.call c
+           CROSS JOIN LATERAL (SELECT c.state IN ('answered', 'broken', 'uncertain') AND coalesce(c.held_nusd, 1) > 0 AS unknown) AS x
+           WHERE c.item_id = %(item)s GROUP BY c.scope) AS c ON c.scope = k.scope
 LEFT JOIN papayya.payload p ON p.tenant_id = i.tenant_id AND p.hash = s.result_hash
 WHERE s.item_id = %(item)s ORDER BY s.n, s.started_at LIMIT %(limit)s;
 
@@ -147,8 +176,12 @@ ORDER BY i.id;
 -- name: results
 -- What came of items, with their outputs.
 SELECT i.id, i.shown_key AS key, i.tenant, i.agent, i.state, i.outcome, i.reason, i.cost_nusd, i.tokens,
+       i.uncertain_nusd, i.unpriced AS unpriced_calls, u.uncertain_calls, u.unbounded_calls,
        i.output_hash IS NOT NULL AS has_output, p.codec AS output_codec, p.body AS output_body
-FROM papayya.item_now i LEFT JOIN papayya.payload p ON p.tenant_id = i.tenant_id AND p.hash = i.output_hash
+FROM papayya.item_now i
+CROSS JOIN LATERAL (SELECT count(*) AS uncertain_calls, count(*) FILTER (WHERE c.held_nusd IS NULL) AS unbounded_calls FROM papayya.call c
+                    WHERE c.item_id = i.id AND c.state IN ('answered', 'broken', 'uncertain') AND coalesce(c.held_nusd, 1) > 0) AS u
+LEFT JOIN papayya.payload p ON p.tenant_id = i.tenant_id AND p.hash = i.output_hash
 WHERE i.id = ANY (%(items)s::bigint[]) ORDER BY i.id;
 
 -- name: audit
@@ -158,6 +191,13 @@ SELECT * FROM papayya.audit_v1(%(run)s);
 -- name: unexplained
 -- What the audit cannot explain.
 SELECT * FROM papayya.unexplained_v1(%(run)s);
+
+-- name: money
+-- What a run has cost, from every side, a row per tenant.
+SELECT m.tenant, m.items_nusd, m.calls_nusd, m.reported_nusd, m.spend_nusd, m.calls, m.replayed AS replayed_calls, m.saved_nusd,
+       m.unpriced AS unpriced_calls, m.uncertain AS uncertain_calls, m.uncertain_nusd, m.unbounded AS unbounded_calls,
+       m.pending AS pending_calls, m.pending_nusd
+FROM papayya.audit_money_v1(%(run)s) AS m;
 
 -- name: lost_deliveries
 -- Deliveries of a run whose worker was lost.

@@ -25,8 +25,8 @@ HOSTILE = "[red]x[/red]\n\x1b[31m\x9b2J\u202e" + "long" * 100
 class World:
     """One process's runtime on a database, and the few moves the tests need."""
 
-    def __init__(self, dsn: str) -> None:
-        self.runtime = Runtime(Settings.load({}, database_url=dsn, heartbeat="off"))
+    def __init__(self, dsn: str, **settings: Any) -> None:
+        self.runtime = Runtime(Settings.load({}, database_url=dsn, heartbeat="off", **settings))
         self.engine = self.runtime.engine()
         self.store = self.engine.store
 
@@ -106,9 +106,9 @@ _current: list[World] = []
 
 
 @contextmanager
-def world(dsn: str) -> Iterator[World]:
+def world(dsn: str, **settings: Any) -> Iterator[World]:
     """A runtime on a database, for a block."""
-    made = World(dsn)
+    made = World(dsn, **settings)
     _current.append(made)
     try:
         yield made
