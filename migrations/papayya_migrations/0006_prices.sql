@@ -53,7 +53,7 @@ CREATE FUNCTION papayya.rates_v1(
     OUT input numeric, OUT cache_read numeric, OUT cache_write numeric, OUT cache_write_1h numeric, OUT output numeric,
     OUT price_id bigint, OUT source text)
     LANGUAGE plpgsql STABLE
-    SET random_page_cost = 1 -- the table is small and always in memory: go by the index
+    SET enable_seqscan = off -- beginnings are looked up one by one, which the planner takes for dearer than it is
     AS $$
 #variable_conflict use_column
 DECLARE

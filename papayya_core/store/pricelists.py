@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
 from typing import Any
 
 from papayya_core import rules
@@ -83,31 +84,34 @@ def moment(text: str) -> datetime:
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
-def read(document: object) -> list[PriceList]:
+def read(document: object, default: Mapping[str, object] = MappingProxyType({})) -> list[PriceList]:
     """Read parsed JSON: a list of objects, or an object with the list as ``prices``.
 
-    Keys of each: ``model``, the classes, ``provider``, ``tenant``, ``from``, ``source``. Raises
-    InvalidPrice or InvalidKey, saying which entry is wrong.
+    Keys of each: ``model``, the classes, ``provider``, ``tenant``, ``from``, ``source``; where one
+    is missing, ``default`` has it. Raises InvalidPrice, saying which entry is wrong.
     """
     entries = document.get("prices") if isinstance(document, Mapping) else document
     if not isinstance(entries, Sequence) or isinstance(entries, str):
         raise InvalidPrice('prices are a JSON list: [{"model": …, "input": …, "output": …}, …]')
-    return [_entry(place, entry) for place, entry in enumerate(entries, start=1)]
+    return [_entry(place, entry, default) for place, entry in enumerate(entries, start=1)]
 
 
-def _entry(place: int, entry: object) -> PriceList:
+def _entry(place: int, entry: object, default: Mapping[str, object]) -> PriceList:
     if not isinstance(entry, Mapping) or "model" not in entry:
         raise InvalidPrice(f"entry {place} is no object with a model")
     if unknown := sorted(set(map(str, entry)) - set(KEYS)):
         raise InvalidPrice(
             f"entry {place} ({entry['model']}) has {', '.join(unknown)}; accepted: {', '.join(KEYS)}"
         )
-    given: dict[str, Any] = {str(key): value for key, value in entry.items() if value is not None}
+    own = {str(key): value for key, value in entry.items() if value is not None}
+    given: dict[str, Any] = {key: value for key, value in default.items() if value is not None}
+    given |= own
     try:
         for name in given.keys() & set(CLASSES):
             given[name] = amount(given[name])
         if "from" in given:
-            given["valid_from"] = moment(str(given.pop("from")))
+            at = given.pop("from")
+            given["valid_from"] = at if isinstance(at, datetime) else moment(str(at))
         return checked(PriceList(**given))
     except PapayyaError as error:
         raise InvalidPrice(f"entry {place} ({entry['model']}): {error}") from None
