@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -17,9 +16,9 @@ import click
 
 from papayya_core.cli.state import Cli
 from papayya_core.errors import PapayyaError
+from papayya_core.redaction import redact
 
 _INTERRUPTED = 130
-_PASSWORD = re.compile(r"(://[^:/@\s]*):[^@\s]*@")
 
 
 class Lazy(NamedTuple):
@@ -141,11 +140,11 @@ def _leave(error: BaseException, *, debug: bool) -> NoReturn:
 
 
 def describe(error: BaseException) -> str:
-    """Say in one line what went wrong and what to do; passwords in addresses are left out."""
+    """Say in one line what went wrong and what to do, without secrets."""
     from papayya_core.cli.show import safe
 
     said = error.format_message() if isinstance(error, click.ClickException) else str(error)
-    text = _PASSWORD.sub(r"\1:***@", safe(" ".join(said.split())))
+    text = redact(safe(" ".join(said.split())))
     if isinstance(error, PapayyaError | click.ClickException):
         return text
     if type(error).__name__ == "InsufficientPrivilege":
