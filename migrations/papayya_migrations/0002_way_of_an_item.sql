@@ -26,7 +26,7 @@ CREATE FUNCTION papayya.item_sum_v1(p_item bigint)
     SELECT (st.cost + c.cost)::bigint, (st.tokens + c.tokens)::bigint, st.steps::int, c.calls::int, c.unpriced::int, c.uncertain::bigint
     FROM (SELECT coalesce(sum(s.cost_nusd), 0) AS cost, coalesce(sum(s.tokens), 0) AS tokens, count(*) FILTER (WHERE s.n > 0) AS steps
           FROM papayya.step s WHERE s.item_id = p_item) AS st,
-         (SELECT coalesce(sum(k.cost_nusd), 0) AS cost, count(*) FILTER (WHERE k.state <> 'replayed') AS calls,
+         (SELECT coalesce(sum(k.cost_nusd), 0) AS cost, count(*) FILTER (WHERE k.state NOT IN ('pending', 'replayed')) AS calls,
                  coalesce(sum(k.tokens_input + k.tokens_cache_read + k.tokens_cache_write + k.tokens_cache_write_1h + k.tokens_output), 0) AS tokens,
                  count(*) FILTER (WHERE k.state IN ('answered', 'broken') AND k.cost_nusd IS NULL) AS unpriced,
                  coalesce(sum(k.held_nusd) FILTER (WHERE k.state IN ('answered', 'broken', 'uncertain')), 0) AS uncertain

@@ -299,9 +299,9 @@ CREATE FUNCTION papayya.audit_money_v1(p_run text)
     ), spent AS (
         SELECT s.tenant_id, sum(s.cost_nusd)::bigint AS cost FROM papayya.spend s JOIN run ON s.run_id = run.id GROUP BY 1
     )
-    SELECT t.name, i.cost, coalesce(c.cost, 0), i.reported, coalesce(s.cost, 0), coalesce(c.calls, 0), coalesce(c.replayed, 0),
+    SELECT t.name, coalesce(i.cost, 0), coalesce(c.cost, 0), coalesce(i.reported, 0), coalesce(s.cost, 0), coalesce(c.calls, 0), coalesce(c.replayed, 0),
            coalesce(c.saved, 0), coalesce(c.unpriced, 0), coalesce(c.uncertain, 0), coalesce(c.uncertain_nusd, 0),
            coalesce(c.unbounded, 0), coalesce(c.pending, 0), coalesce(c.pending_nusd, 0)
-    FROM items i JOIN papayya.tenant t ON t.id = i.tenant_id LEFT JOIN calls c USING (tenant_id) LEFT JOIN spent s USING (tenant_id)
+    FROM items i FULL JOIN calls c USING (tenant_id) FULL JOIN spent s USING (tenant_id) JOIN papayya.tenant t ON t.id = tenant_id
     ORDER BY t.name
     $$;

@@ -234,7 +234,3 @@ SELECT papayya.reject_v1(%(item)s, %(scope)b);
 -- name: expire_holds
 -- Calls whose worker is gone.
 SELECT papayya.expire_holds_v1(%(quiet)s::float8, %(limit)s::int);
-
--- name: reconcile
--- What a call cost, by hand.
-SELECT papayya.reconcile_v1(%(call)s, %(nusd)s);

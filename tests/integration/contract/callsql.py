@@ -94,3 +94,9 @@ def money(db: Contract, run: str = "r") -> Money:
     found = Money(*row)
     assert found.items == found.spend == found.calls + found.reported
     return found
+
+
+def reconcile(db: Contract, call: int | None, nusd: int) -> str | None:
+    """Say by hand what a call cost."""
+    found: str | None = db.one("SELECT papayya.reconcile_v1(%s, %s)", call, nusd)
+    return found

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from papayya_core.testing.clock import Clock
-from tests.integration.contract.callsql import KEY, calls, expire, hold, money, settle
+from tests.integration.contract.callsql import KEY, calls, expire, hold, money, reconcile, settle
 from tests.integration.contract.sql import Contract
 
 Connect = Callable[[str], Contract]
@@ -160,8 +160,8 @@ def test_unpriced(db: Contract) -> None:
     assert (money(db).unpriced, money(db).spend) == (1, 0)
     db.close(item, fence)
     assert db.fact(item, "unpriced") == 1
-    assert db.call("reconcile", call=held.call_id, nusd=50)[0] == "answered"
-    assert db.call("reconcile", call=held.call_id, nusd=60)[0] == "answered"
+    assert reconcile(db, held.call_id, 50) == "answered"
+    assert reconcile(db, held.call_id, 60) == "answered"
     assert (money(db).unpriced, money(db).items) == (0, 60)
     assert db.fact(item, "unpriced, cost_nusd") == (0, 60)
 
@@ -170,14 +170,14 @@ def test_reconcile(db: Contract) -> None:
     """A person ends what is uncertain; what is certain is not theirs to say."""
     [(item, fence)] = begun(db)
     held = hold(db, item, fence)
-    assert db.call("reconcile", call=held.call_id, nusd=1)[0] is None  # under way
+    assert reconcile(db, held.call_id, 1) is None  # under way
     settle(db, held.call_id, "uncertain")
-    assert db.call("reconcile", call=held.call_id, nusd=0)[0] == "uncertain"
+    assert reconcile(db, held.call_id, 0) == "uncertain"
     assert (money(db).uncertain, money(db).uncertain_nusd, money(db).spend) == (0, 0, 0)
     fine = settle(db, fine_id := hold(db, item, fence).call_id)
     assert fine[1] == 300
-    assert db.call("reconcile", call=fine_id, nusd=1)[0] is None
-    assert db.call("reconcile", call=0, nusd=1)[0] is None
+    assert reconcile(db, fine_id, 1) is None
+    assert reconcile(db, 0, 1) is None
 
 
 def test_unbounded(db: Contract) -> None:

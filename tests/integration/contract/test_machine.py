@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 )
 
 from papayya_core.testing.clock import Clock
-from tests.integration.contract.callsql import expire, hold, settle
+from tests.integration.contract.callsql import expire, hold, reconcile, settle
 from tests.integration.contract.sql import Contract, finding
 
 Fence = tuple[int, int]  # item, fence
@@ -271,7 +271,7 @@ class Machine(RuleBasedStateMachine):
             assert expire(self.db) == 0
         else:
             for (call,) in self.db.rows("SELECT id FROM papayya.call WHERE mod(id, 2) = 0"):
-                self.db.call("reconcile", call=call, nusd=call)
+                reconcile(self.db, call, call)
 
     def pump(self) -> None:
         self.db.wake()
