@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -124,9 +125,12 @@ class Calls:
 
     def settle(self, execution: Execution, held: Held, ending: Ending) -> None:
         """Record what came of a call; one round trip. It was paid, so that nothing is raised."""
-        scope = held.scope, held.key, held.ordinal
+        if ending.state == "answered" and ending.answered and not ending.answered.whole:
+            ending = replace(
+                ending, state="broken"
+            )  # an error in a 200, an answer still in the making
         if ending.state != "answered":
-            execution.calls.free(*scope)
+            execution.calls.free(held.scope, held.key, held.ordinal)
         try:
             answer = sync.finish(lambda: self._write(execution, held, ending))
         except Exception as error:

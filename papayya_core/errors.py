@@ -3,7 +3,8 @@
 PapayyaError                 something the caller can act on; the message says what to do
 ├── SettingsError            a setting has a value that is not accepted
 ├── StoreError               Postgres refused a statement or could not be reached
-│   └── StoreUnavailable     Postgres stayed away longer than ``db_patience``
+│   ├── StoreUnavailable     Postgres stayed away longer than ``db_patience``
+│   └── StoreRefused         Postgres refused a statement
 ├── InvalidKey               a tenant, run, agent, item or label name that cannot be stored
 ├── NotInItem                ``run.task`` and friends were called outside any item
 ├── ItemFailed               the item had already failed; ``papayya retry`` queues it again
@@ -44,6 +45,10 @@ class StoreError(PapayyaError):
 
 class StoreUnavailable(StoreError):
     """Postgres stayed away longer than ``db_patience`` seconds."""
+
+
+class StoreRefused(StoreError):
+    """Postgres refused a statement; what it is about is not written."""
 
 
 class InvalidKey(PapayyaError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from papayya_core.execution import Execution, Step
 from papayya_core.redaction import logger as redacting
 from papayya_core.redaction import redact
 from papayya_core.runtime import runtime
-from papayya_llm import foreign, headers, journal, schemas
+from papayya_llm import foreign, headers, journal, prices, schemas
 from papayya_llm.foreign import Foreign
 from papayya_llm.schemas import Schema
 
@@ -123,7 +124,7 @@ def _exchange(
         execution,
         context.current_step(),
         schema,
-        schema.ask(path, body, len(content), provider),
+        _bounded(schema.ask(path, body, len(content), provider)),
         journal.key(schema, path, body),
         content,
         body,
@@ -131,6 +132,13 @@ def _exchange(
         host + path,
         headers.retries(fields),
     )
+
+
+def _bounded(asked: Asked) -> Asked:
+    """Where a request sets no limit, its model does."""
+    if asked.max_tokens is not None or asked.unbounded is not None:
+        return asked
+    return dataclasses.replace(asked, max_tokens=prices.max_output(asked.provider, asked.model))
 
 
 def _object(content: bytes) -> dict[str, Any] | None:

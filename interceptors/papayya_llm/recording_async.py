@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from papayya_core.call import Ending, Held, Recorded
-from papayya_core.errors import PapayyaError
+from papayya_core.errors import PapayyaError, StoreRefused
 from papayya_core.runtime import runtime
 from papayya_llm.exchanges import Exchange
 
@@ -25,6 +25,9 @@ async def begin_async(exchange: Exchange) -> Held | Recorded | None:
         )
         if isinstance(found, Held):
             exchange.compare(found)
+    except StoreRefused as error:
+        exchange.fault("it could not be recorded", error)
+        return None
     except PapayyaError:
         raise
     except Exception as error:  # noqa: BLE001 - ours, and none of the caller's business

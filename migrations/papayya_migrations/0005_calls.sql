@@ -154,7 +154,7 @@ BEGIN
             answered_by = p_answered_by, response_id = p_response_id, finish = p_finish, tool_calls = p_tool_calls,
             tokens_input = p_input, tokens_cache_read = p_cache_read, tokens_cache_write = p_cache_write,
             tokens_cache_write_1h = p_cache_write_1h, tokens_output = p_output, tokens_reasoning = p_reasoning,
-            estimated = p_estimated, cost_nusd = settle_v1.cost_nusd, price_source = CASE WHEN settle_v1.cost_nusd > 0 THEN v_source END,
+            estimated = p_estimated, cost_nusd = settle_v1.cost_nusd, price_source = CASE WHEN p_state IN ('answered', 'broken') AND settle_v1.cost_nusd IS NOT NULL THEN v_source END,
             held_nusd = CASE WHEN p_state = 'uncertain' THEN k.held_nusd -- greatest() would take NULL, no bound, for nothing
                              WHEN k.held_nusd IS NOT NULL AND (p_state = 'broken' OR (p_state = 'answered' AND p_estimated))
                              THEN greatest(k.held_nusd - coalesce(settle_v1.cost_nusd, 0), 0)

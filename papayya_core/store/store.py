@@ -18,7 +18,7 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from papayya_core import redaction, sync
 from papayya_core.contract import AgentRef, Captured, Checkpointed, Closed, Opened, Run, Whose
-from papayya_core.errors import StoreError, StoreUnavailable
+from papayya_core.errors import StoreRefused, StoreUnavailable
 from papayya_core.store import rows
 from papayya_core.store.combine import Combiner
 from papayya_core.store.sql import statements
@@ -111,7 +111,7 @@ class Store:
                     logger.warning("Postgres is away (%s); trying again", _line(error))
                 self._try_to_revive()
             except psycopg.Error as error:
-                raise StoreError(_refused(name, error)) from error
+                raise StoreRefused(_refused(name, error)) from error
             sync.sleep(delay)
             delay = min(2.0, delay * 2)
 

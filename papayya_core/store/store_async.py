@@ -17,7 +17,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from papayya_core import aio, redaction
 from papayya_core.contract import AgentRef, Captured, Checkpointed, Closed, Opened, Run, Whose
-from papayya_core.errors import StoreError, StoreUnavailable
+from papayya_core.errors import StoreRefused, StoreUnavailable
 from papayya_core.store import rows
 from papayya_core.store.combine_async import AsyncCombiner
 from papayya_core.store.sql import statements
@@ -110,7 +110,7 @@ class AsyncStore:
                     logger.warning("Postgres is away (%s); trying again", _line(error))
                 await self._try_to_revive()
             except psycopg.Error as error:
-                raise StoreError(_refused(name, error)) from error
+                raise StoreRefused(_refused(name, error)) from error
             await aio.sleep(delay)
             delay = min(2.0, delay * 2)
 
