@@ -7,7 +7,7 @@ from typing import Any
 from papayya_core.call import CallFacts, Priced, PriceQuestion
 from papayya_core.hookspecs import hookimpl
 from papayya_core.settings import Settings
-from papayya_llm import prices
+from papayya_llm import prices, texts
 
 
 @hookimpl
@@ -31,3 +31,15 @@ def normalise_call(url: str, request: Any, response: Any | None) -> CallFacts | 
 def price(question: PriceQuestion) -> Priced | None:
     """Go by the list prices that genai-prices knows."""
     return prices.price(question)
+
+
+@hookimpl(trylast=True)
+def encode(value: object) -> tuple[str, Any] | None:
+    """Keep the text that LangChain's chains return."""
+    return texts.encode(value)
+
+
+@hookimpl(trylast=True)
+def decode(tag: str, data: Any) -> Any | None:
+    """Give back the text that LangChain's chains return."""
+    return texts.decode(tag, data)
