@@ -4,7 +4,20 @@
 set -eu
 cd "$(dirname "$0")/.."
 bin=${PAPAYYA_TEST_PG15_BIN:-/usr/lib/postgresql/15/bin}
-[ -x "$bin/initdb" ] && exit 0
+
+# An example uses pgvector. Its package is taken where apt knows it (apt.postgresql.org has it,
+# Debian 12 has not); without it that example's test runs on the embedded Postgres alone.
+add_pgvector() {
+    [ -z "${PAPAYYA_TEST_PG15_BIN:-}" ] && [ "$(id -u)" = 0 ] || return 0
+    [ ! -e "$("$bin/pg_config" --sharedir)/extension/vector.control" ] || return 0
+    apt-cache show postgresql-15-pgvector >/dev/null 2>&1 || return 0
+    tools/apt_install.sh postgresql-15-pgvector
+}
+
+if [ -x "$bin/initdb" ]; then
+    add_pgvector
+    exit 0
+fi
 
 fail() {
     cat >&2 <<END
@@ -27,3 +40,4 @@ if ! [ -e /etc/postgresql-common/createcluster.conf ]; then
     echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
 fi
 tools/apt_install.sh postgresql-15 || fail "apt-get could not install them (see above):"
+add_pgvector
