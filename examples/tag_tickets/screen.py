@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from types import TracebackType
 from typing import Self
@@ -12,6 +13,8 @@ from rich.text import Text
 
 from papayya import ItemResult
 from papayya_core.audit import Audit
+from papayya_core.rules import usd
+from papayya_core.store.callviews import CallSums
 
 TAGGED = 3  # so many ordinary items get a line
 FLAGGED = 20
@@ -42,6 +45,7 @@ class Screen:
         self._before = before
         self._tagged = 0
         self._flagged = 0
+        self._examples: dict[bool, str] = {}
         self._cost = Decimal(0)
         self._progress = Progress(
             TextColumn("  "),
@@ -77,6 +81,7 @@ class Screen:
         ``fresh``: it ended just now, not in an earlier start. ``waited``: why it had to wait.
         """
         self._ended += 1
+        self._examples.setdefault(result.flagged, result.key)
         self._cost += result.cost
         if fresh:
             self._line(result, waited)
@@ -108,16 +113,47 @@ class Screen:
         line = f"  {printable(result.key):<{_KEY}} {printable(what):<{_WHAT}}"
         self.say(f"{line} {money(result.cost)}" if cost else line.rstrip(), style)
 
-    def close(self, report: Audit, usd: Decimal) -> None:
-        """Print the closing line."""
+    @property
+    def example(self) -> str | None:
+        """The key of an item that is worth a look: the first flagged one, if there is any."""
+        return self._examples.get(True) or self._examples.get(False)
+
+    def close(self, report: Audit, calls: CallSums) -> None:
+        """Print the closing line, and beneath it what was asked of the model."""
         count = report.totals
         parts = [f"{count.done:,} done", f"{count.flagged:,} flagged"]
         parts += [f"{count.cancelled:,} cancelled"] if count.cancelled else []
         parts += [f"{count.open:,} open"] if count.open else []
         whole = report.explained and not count.open
         mark = "✓" if whole else "!"
-        text = " · ".join([*parts, money(usd), report.dropped_text])
+        text = " · ".join([*parts, money(usd(count.cost_nusd)), report.dropped_text])
         self.say(f"\n{mark} {text}", "bold green" if whole else "bold yellow")
+        self.say(f"  {_asked(calls)}")
+        for line in _doubts(calls):
+            self.say(f"  {line}", "yellow")
+
+
+def _asked(calls: CallSums) -> str:
+    """Count the calls: nobody but the interceptor has told of them."""
+    used = calls.tokens
+    parts = [_count(calls.calls), f"{used.prompt:,} tokens in, {used.output:,} out"]
+    if calls.replayed_calls:
+        saved = money(usd(calls.saved_nusd))
+        parts.append(f"{calls.replayed_calls:,} more out of the journal, {saved} saved")
+    return " · ".join(parts)
+
+
+def _doubts(calls: CallSums) -> Iterator[str]:
+    """Say what the cost lacks."""
+    if calls.uncertain_calls:
+        most = money(usd(calls.uncertain_nusd))
+        yield f"{_count(calls.uncertain_calls)} cut off, which may have cost up to {most} more"
+    if calls.unpriced_calls:
+        yield f"{_count(calls.unpriced_calls)} unpriced: papayya prices set tells what they cost"
+
+
+def _count(calls: int) -> str:
+    return f"{calls:,} {'call' if calls == 1 else 'calls'}"
 
 
 def _why(result: ItemResult) -> str:

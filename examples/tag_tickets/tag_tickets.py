@@ -1,7 +1,8 @@
 """Tag support tickets with a category and a priority, every one of them accounted for.
 
 Kill it at any moment and start it again with the run id that it prints: it goes on where it
-stopped, and what was paid for is not paid for twice.
+stopped, and an answer that was paid for is not paid for twice. Nothing in here counts tokens or
+knows a price: the calls of the model's own client are seen as they are made.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import psycopg
-from model import Model, UnknownPrice, header
+from model import Model, header
 from options import STAND_IN, again, choose, command, parse
 from provider import StandInError, stand_in
 from pydantic import BaseModel, ConfigDict, create_model
@@ -39,6 +40,8 @@ from papayya import (
 from papayya_core.audit import Audit, UnknownRun, audit
 from papayya_core.contract import ENDED
 from papayya_core.rules import usd
+from papayya_core.store.callviews import CallFilter, CallSums, sum_calls
+from papayya_core.store.reads import find_run
 
 INSTRUCTIONS = (
     "You sort the mail of a support desk. Read the ticket and answer in JSON: the category that"
@@ -69,11 +72,10 @@ def tagger(model: Model, tag: type[BaseModel]) -> AgentFunction[[Ticket], dict[s
 
     def ask(text: str) -> Any:
         reply = model.ask(INSTRUCTIONS, text, schema, run.key)
-        run.cost(usd=reply.cost, tokens=reply.usage.tokens)
         if reply.refusal:
             raise Refused(reply.refusal)
         if reply.cut:
-            raise Truncated(f"it stops after {reply.usage.output} tokens")
+            raise Truncated("the answer stops in the middle")
         return json.loads(reply.text)
 
     @agent(name="tag_tickets", model=model.name, instructions=INSTRUCTIONS, output=tag)
@@ -113,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     try:
         return demo(options)
-    except (PapayyaError, TicketsError, UnknownPrice, StandInError) as error:
+    except (PapayyaError, TicketsError, StandInError) as error:
         print(f"tag_tickets: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -136,7 +138,8 @@ def demo(options: Namespace) -> int:
         with address(options, home, tickets) as url, _screen(tickets, before) as screen:
             agent_fn = tagger(Model(options.model, key, url), tag_of(tickets))
             tag_all(agent_fn, tickets, options, screen, watch)
-        return report(screen, before, audit(connection, options.run_id), options)
+        calls = sum_calls(connection, CallFilter(run=find_run(connection, options.run_id)))
+        return report(screen, before, audit(connection, options.run_id), calls, options)
 
 
 def head(options: Namespace, tickets: Tickets, kind: str) -> None:
@@ -176,13 +179,14 @@ def tag_all(
                 screen.result(result, fresh=item in watch.ended, waited=waited)
 
 
-def report(screen: Screen, before: Audit | None, after: Audit, options: Namespace) -> int:
+def report(
+    screen: Screen, before: Audit | None, after: Audit, calls: CallSums, options: Namespace
+) -> int:
     """Print the end: counts, cost and what was dropped are the audit's."""
-    cost = after.totals.cost_nusd
-    screen.close(after, usd(cost))
+    screen.close(after, calls)
     if before is not None:
         ended = before.totals.accounted - before.totals.open
-        paid = cost - before.totals.cost_nusd
+        paid = after.totals.cost_nusd - before.totals.cost_nusd
         spent = f"{money(usd(paid))} paid this time" if paid else "nothing paid this time"
         screen.say(f"  {ended:,} of them had ended before; {spent}")
     if after.lost:
@@ -195,6 +199,8 @@ def report(screen: Screen, before: Audit | None, after: Audit, options: Namespac
     screen.say("\nLook further:")
     screen.say(f"  {papayya} run {name}")
     screen.say(f"  {papayya} items --run {name} --flagged")
+    if screen.example is not None:
+        screen.say(f"  {papayya} item {shlex.quote(screen.example)} --run {name}")
     screen.say(f"  {papayya} audit {name}")
     return 0 if after.explained and not after.totals.open else 1
 

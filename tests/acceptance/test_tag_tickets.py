@@ -70,6 +70,12 @@ class Demo:
         report: dict[str, Any] = json.loads(self.shell(f"{papayya} audit {run} --json"))
         return report
 
+    def calls(self, run: str) -> list[dict[str, Any]]:
+        """List the calls of a run."""
+        papayya = Path(sys.executable).with_name("papayya")
+        said = self.shell(f"{papayya} calls --run {run} --limit 5000 --jsonl")
+        return [json.loads(line) for line in said.splitlines()]
+
     def ledger(self, run: str) -> list[Entry]:
         """Return what the stand-in of a run wrote down."""
         return read(self.home / "tag_tickets" / run / "ledger.jsonl")
@@ -100,6 +106,15 @@ def test_closing_line_counts_every_item(sixty: str) -> None:
     )
 
 
+def test_calls_are_counted(demo: Demo, sixty: str) -> None:
+    """Beneath the closing line are the calls and tokens of the stand-in's own books."""
+    ledger = demo.ledger("sixty")
+    into = sum(entry.prompt_tokens for entry in ledger)
+    out = sum(entry.output_tokens for entry in ledger)
+    counted = f"  {len(ledger):,} calls · {into:,} tokens in, {out:,} out"
+    assert counted in sixty.splitlines()
+
+
 def test_noteworthy_items_have_lines(sixty: str) -> None:
     """Throttled items are seen to resume, and wrong answers to be flagged."""
     words = (" → resumed", "429 → waited → resumed", "schema_violation → flagged for replay")
@@ -113,6 +128,8 @@ def test_audit_equals_ledger(demo: Demo, sixty: str) -> None:
     assert report["explained"]
     assert report["dropped"] == 0
     assert report["cost_nusd"] == sum(entry.cost_nusd for entry in ledger) > 0
+    assert report["calls_nusd"] == report["cost_nusd"] == report["spend_nusd"]
+    assert (report["uncertain_calls"], report["unpriced_calls"]) == (0, 0)
     assert set(Counter(e.item_key for e in ledger if e.ordinal).values()) == {1}
 
 
@@ -128,13 +145,29 @@ def test_second_start_pays_nothing(demo: Demo, sixty: str) -> None:
 def test_printed_commands_work(demo: Demo, sixty: str) -> None:
     """The commands that it prints for a further look find the run as they stand."""
     lines = sixty.partition("Look further:\n")[2].splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
     for line in lines:
-        assert "sixty" in demo.shell(line) or "item_0035" in demo.shell(line), line
+        said = demo.shell(line)
+        assert "sixty" in said or "item_0035" in said, line
+
+
+def test_item_shows_its_calls(demo: Demo, sixty: str) -> None:
+    """The item that it names for a further look shows its step, its call, and what was said."""
+    [line] = [each for each in sixty.splitlines() if "papayya" in each and " item item_" in each]
+    said = demo.shell(line)
+    for words in ("Steps and calls", "gpt-5.4-mini", "You sort the mail of a support desk"):
+        assert words in said
+    [call] = json.loads(demo.shell(f"{line} --json"))["exchanges"]
+    assert (call["state"], call["provider"], call["model"]) == (
+        "answered",
+        "openai",
+        "gpt-5.4-mini",
+    )
+    assert call["cost_nusd"] > 0
 
 
 def test_killed_demo_goes_on(demo: Demo) -> None:
-    """After kill -9 the same run id finishes the run, and no stand-in is left behind."""
+    """After kill -9 the same run id finishes the run, and pays for what was in flight alone."""
     with demo.start("--n=400", "--run-id=killed") as first:
         assert first.stdout is not None
         while "… 80 of 400" not in (line := first.stdout.readline()):
@@ -143,10 +176,32 @@ def test_killed_demo_goes_on(demo: Demo) -> None:
     assert stand_in_answers(demo.home / "tag_tickets" / "killed")
     said = demo.run("--n=400", "--run-id=killed")
     assert last(said).startswith("✓ 397 done · 3 flagged")
-    paid = Counter(entry.item_key for entry in demo.ledger("killed") if entry.ordinal)
-    lost = Counter(one["key"] for one in demo.audit("killed")["lost_deliveries"])
-    assert all(number - 1 <= lost[key] for key, number in paid.items())
     assert not stand_in_answers(demo.home / "tag_tickets" / "killed")
+    report, billed = demo.audit("killed"), bills(demo.ledger("killed"))
+    uncertain = report["uncertain_nusd"] + report["pending_nusd"]
+    assert report["explained"]
+    assert report["cost_nusd"] <= sum(billed.values()) <= report["cost_nusd"] + uncertain
+    check_calls(demo.calls("killed"), billed)
+
+
+def bills(ledger: list[Entry]) -> dict[tuple[str, str], int]:
+    """Collect what was billed, by item and answer."""
+    return {
+        (str(entry.item_key), str(entry.response_id)): entry.cost_nusd
+        for entry in ledger
+        if entry.ordinal
+    }
+
+
+def check_calls(calls: list[dict[str, Any]], billed: dict[tuple[str, str], int]) -> None:
+    """Hold calls against bills: one answer of each item, and what is more was cut off."""
+    answered = [call for call in calls if call["state"] == "answered"]
+    known = {(call["item"], call["response_id"]): call["cost_nusd"] for call in answered}
+    assert set(Counter(item for item, _ in known).values()) == {1}
+    assert known.items() <= billed.items()
+    more = Counter(item for item, _ in billed.keys() - known.keys())
+    cut_off = Counter(call["item"] for call in calls if call["uncertain"])
+    assert more <= cut_off, f"paid without a call: {more - cut_off}"
 
 
 def stand_in_answers(directory: Path) -> bool:
