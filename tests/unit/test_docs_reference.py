@@ -109,7 +109,9 @@ def test_findings() -> None:
 def reported_checks() -> set[str]:
     """Read the names of checks from the places that make findings."""
     names = {"signal"}  # computed, not written
-    for path in [*(ROOT / "papayya_core").glob("*.py"), *(ROOT / "adapters").rglob("*.py")]:
+    roots = (ROOT / "adapters", ROOT / "interceptors")
+    modules = [path for root in roots for path in root.rglob("*.py")]
+    for path in [*(ROOT / "papayya_core").glob("*.py"), *modules]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names |= set(_checks_in(node)) if isinstance(node, ast.Call) else set()
             names |= (

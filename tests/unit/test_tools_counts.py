@@ -41,7 +41,16 @@ def test_one_gone(run: Run) -> None:
     run("--collect-only", "--papayya-counts=write")
     result = run("--papayya-counts=check", "--deselect", "unit/test_b.py::test_b")
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["counts: unit: 1 passed, 2 expected*make counts"])
+    result.stdout.fnmatch_lines(["counts: unit: 1 fewer passed than expected*make counts"])
+
+
+def test_one_more(run: Run, pytester: pytest.Pytester) -> None:
+    """A test that was added since is only mentioned."""
+    run("--collect-only", "--papayya-counts=write")
+    (pytester.path / "unit" / "test_d.py").write_text("def test_d(): pass", encoding="utf-8")
+    result = run("--papayya-counts=check")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["counts: unit: 1 more than noted*make counts"])
 
 
 @pytest.mark.parametrize("mark", ["skip", "xfail"])
