@@ -38,7 +38,8 @@ def dearest(most: Bound) -> tuple[Tokens, ...]:
 def used(asked: Asked, answered: Answered) -> tuple[Tokens, bool]:
     """Return the tokens of an answer, and whether they are an estimate.
 
-    A stream that broke off tells little: what was seen of it is counted, low rather than high.
+    A stream that broke off tells little: what was seen of it is counted, low rather than high. Of
+    a prompt nobody knows how much came from a cache, which is the cheapest: all of it is counted so.
     """
     told = answered.tokens
     if told is not None and answered.whole:
@@ -48,4 +49,4 @@ def used(asked: Asked, answered: Answered) -> tuple[Tokens, bool]:
         least = max(told.output, output)
         parts = (told.input, told.cache_read, told.cache_write, told.cache_write_1h)
         return Tokens(*parts, output=least, reasoning=told.reasoning), True
-    return Tokens(input=asked.body_bytes // _WIDEST, output=output), True
+    return Tokens(cache_read=asked.body_bytes // _WIDEST, output=output), True
