@@ -20,7 +20,8 @@ def patch(library: ModuleType) -> None:
     replace(library.AsyncClient, "send", functools.partial(_wrap_async, library))
 
 
-def _is_ours(request: Any) -> bool:
+def is_ours(request: Any) -> bool:
+    """Tell whether a request may be a call of an item."""
     return (
         current() is not None
         and getattr(request, "method", None) == "POST"
@@ -32,7 +33,7 @@ def _is_ours(request: Any) -> bool:
 def _wrap(library: ModuleType, original: Any) -> Any:
     @functools.wraps(original)
     def send(self: Any, request: Any, **kwargs: Any) -> Any:
-        if not _is_ours(request):
+        if not is_ours(request):
             return original(self, request, **kwargs)
         from papayya_llm.http import Sender
 
@@ -46,7 +47,7 @@ def _wrap(library: ModuleType, original: Any) -> Any:
 def _wrap_async(library: ModuleType, original: Any) -> Any:
     @functools.wraps(original)
     async def send(self: Any, request: Any, **kwargs: Any) -> Any:
-        if not _is_ours(request):
+        if not is_ours(request):
             return await original(self, request, **kwargs)
         from papayya_llm.http_async import AsyncSender
 

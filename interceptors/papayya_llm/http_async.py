@@ -11,7 +11,7 @@ from papayya_llm import asking, endings, loops, replies
 from papayya_llm.clients import sending
 from papayya_llm.exchanges import Exchange
 from papayya_llm.recording_async import begin_async, settle_async
-from papayya_llm.tees_async import tee_async
+from papayya_llm.tees_async import class_of_async, tee_async
 
 
 class AsyncSender:
@@ -59,19 +59,24 @@ class AsyncSender:
             changed = request
             response = await self._sent(exchange, held, request, request)
             asking.blame(exchange, response.status_code)
-        if self._stream and replies.is_stream(exchange, response):
-            return self._watched(exchange, held, response, asks_more=changed is not request)
-        return await self._whole(exchange, held, response)
+        hide = changed is not request
+        if self._stream and replies.is_stream(exchange, response) and not response.is_closed:
+            return self._watched(exchange, held, response, hide=hide)
+        return await self._whole(exchange, held, response, hide=hide)
 
     def _changed(self, exchange: Exchange, request: Any) -> Any:
         """Ask for the usage too, where that is ours to do."""
         if not self._stream:
             return request
         try:
-            return asking.with_usage(self._library, exchange, request) or request
+            changed = asking.with_usage(self._library, exchange, request)
+            if changed is not None:  # what is asked for besides has to be taken out again
+                replies.rehearse(exchange)
+                class_of_async(self._library)
         except Exception as error:  # noqa: BLE001 - ours, and none of the caller's business
             exchange.fault("its usage was not asked for", error)
             return request
+        return changed or request
 
     async def _sent(self, exchange: Exchange, held: Held, changed: Any, request: Any) -> Any:
         """Send; the caller sees the request as it was. What is raised ends the exchange."""
@@ -94,16 +99,16 @@ class AsyncSender:
         ending = endings.of_error(error, exchange.seconds(), exchange.sdk_retries)
         await settle_async(exchange, held, ending)
 
-    def _watched(self, exchange: Exchange, held: Held, response: Any, *, asks_more: bool) -> Any:
+    def _watched(self, exchange: Exchange, held: Held, response: Any, *, hide: bool) -> Any:
         """Listen to a stream on its way to the caller."""
         try:
-            watch = replies.watch(exchange, held, response, hide=asks_more)
+            watch = replies.watch(exchange, held, response, hide=hide)
             response.stream = tee_async(self._library, response.stream, watch)
         except Exception as error:  # noqa: BLE001 - as above
             exchange.fault("its answer is not listened to", error)
         return response
 
-    async def _whole(self, exchange: Exchange, held: Held, response: Any) -> Any:
+    async def _whole(self, exchange: Exchange, held: Held, response: Any, *, hide: bool) -> Any:
         """Read an answer to its end, and settle, before the caller sees it."""
         try:
             body = await self._body(response)
@@ -111,7 +116,7 @@ class AsyncSender:
             await self._raised(exchange, held, error)
             raise
         try:
-            ending = replies.ending(exchange, held, response, body)
+            ending = replies.ending(exchange, held, response, body, hide=hide)
         except Exception as error:  # noqa: BLE001 - as above
             exchange.fault("its answer could not be read", error)
             ending = replies.unread(exchange, response)
@@ -119,7 +124,7 @@ class AsyncSender:
         return response
 
     async def _body(self, response: Any) -> bytes:
-        if not self._stream:
+        if response.is_closed:  # by the client, or by a hook of the caller's
             read: bytes = response.content
             return read
         raw = bytearray()

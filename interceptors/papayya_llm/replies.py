@@ -9,6 +9,7 @@ from typing import Any
 from papayya_core.call import Ending, Held, Recorded
 from papayya_llm import asking, endings, exchanges, streams
 from papayya_llm.exchanges import Exchange
+from papayya_llm.streams import Watcher
 from papayya_llm.watches import Watch
 
 
@@ -50,6 +51,11 @@ def watch(exchange: Exchange, held: Held, response: Any, *, hide: bool) -> Watch
     return Watch(exchange, held, response.status_code, response.headers, hide=hide)
 
 
+def rehearse(exchange: Exchange) -> None:
+    """Raise now what would be raised when the answer comes."""
+    Watcher(exchange.schema, drop_usage=True)
+
+
 def again(library: ModuleType, response: Any, raw: bytes) -> bytes:
     """Make an answer that we have read raw as good as unread; return its decoded body."""
     response.elapsed = response.elapsed
@@ -63,14 +69,14 @@ def again(library: ModuleType, response: Any, raw: bytes) -> bytes:
     return body
 
 
-def ending(exchange: Exchange, held: Held, response: Any, body: bytes) -> Ending:
+def ending(exchange: Exchange, held: Held, response: Any, body: bytes, *, hide: bool) -> Ending:
     """Say how a plain exchange ended, or one whose stream the client has read at once."""
     if is_stream(exchange, response):
-        heard = Watch(
-            exchange, held, response.status_code, _plain(response.headers), keep=len(body)
-        )
-        heard.feed(body)
-        heard.tail()
+        fields = _plain(response.headers)
+        heard = Watch(exchange, held, response.status_code, fields, hide=hide, keep=len(body))
+        passed = heard.feed(body) + heard.tail()
+        if hide and hasattr(response, "_content"):
+            response._content = passed  # noqa: SLF001 - there is no other way to take a part out
         return heard.ending(None)
     return endings.of_answer(
         response.status_code,

@@ -80,9 +80,10 @@ class Tee:
 
 def tee(library: ModuleType, body: Any, watch: Watch) -> Any:
     """Put a tee over a body, of the class that the library insists on."""
-    return _class_of(library)(body, watch)
+    return class_of(library)(body, watch)
 
 
 @lru_cache
-def _class_of(library: ModuleType) -> Any:
+def class_of(library: ModuleType) -> Any:
+    """Make the class for a library, once."""
     return type("Tee", (Tee, library.SyncByteStream), {})

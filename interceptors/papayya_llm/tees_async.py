@@ -79,9 +79,10 @@ class AsyncTee:
 
 def tee_async(library: ModuleType, body: Any, watch: Watch) -> Any:
     """Put a tee over a body, of the class that the library insists on."""
-    return _class_of(library)(body, watch)
+    return class_of_async(library)(body, watch)
 
 
 @lru_cache
-def _class_of(library: ModuleType) -> Any:
+def class_of_async(library: ModuleType) -> Any:
+    """Make the class for a library, once."""
     return type("AsyncTee", (AsyncTee, library.AsyncByteStream), {})

@@ -44,12 +44,17 @@ class Watch:
         self._first: float | None = None
         self._unsettled = [True]
         self._ended = False
+        self._faulty = False
 
     def feed(self, chunk: bytes) -> bytes:
         """Hear a piece; return what is to be passed on."""
-        passed = self._watcher.feed(chunk)
-        if self._first is None and self._watcher.wrote:
-            self._first = self.exchange.seconds()
+        try:
+            passed = self._watcher.feed(chunk)
+            if self._first is None and self._watcher.wrote:
+                self._first = self.exchange.seconds()
+        except Exception as error:  # noqa: BLE001 - ours, and none of the caller's business
+            self._fault(error)
+            return chunk
         return passed
 
     def is_over(self, chunk: bytes) -> bool:
@@ -63,7 +68,17 @@ class Watch:
     def tail(self) -> bytes:
         """At the end: return what was held back until now."""
         self._ended = True
-        return self._watcher.flush()
+        try:
+            return self._watcher.flush()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fault(error)
+            return b""
+
+    def _fault(self, error: Exception) -> None:
+        """Note the first fault of our own."""
+        if not self._faulty:
+            self._faulty = True
+            self.exchange.fault("its answer could not be listened to", error)
 
     def claim(self) -> bool:
         """Tell whether nobody has settled it, and that the caller will."""
@@ -80,6 +95,20 @@ class Watch:
 
     def ending(self, error: BaseException | None) -> Ending:
         """Say how it ended: whole, or broken off."""
+        try:
+            return self._ending(error)
+        except Exception as fault:  # noqa: BLE001 - as above
+            self._fault(fault)
+            return endings.of_answer(
+                self._status,
+                self._fields,
+                None,
+                None,
+                self.exchange.seconds(),
+                state="answered" if self._ended else "broken",
+            )
+
+    def _ending(self, error: BaseException | None) -> Ending:
         heard = self._watcher.finish()
         if heard.error is not None:
             self.exchange.execution.note("observer_error", heard.error)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from papayya_core import runtime
 from papayya_core.testing.databases import Databases
 from tests.integration.llm.world import StandIn, World
 from tests.integration.plain.script import scripted
@@ -27,12 +28,19 @@ def _world(databases: Databases, template: str, stand_in: StandIn) -> Iterator[W
 
 
 @pytest.fixture(scope="module")
-def shared(
+def _shared(
     papayya_databases: Databases, papayya_template: str, stand_in: StandIn
 ) -> Iterator[World]:
-    """One database and process for the tests of a module that do not mind each other."""
     with _world(papayya_databases, papayya_template, stand_in) as made:
         yield made
+
+
+@pytest.fixture
+def shared(_shared: World) -> World:
+    """One database for the tests of a module that do not mind each other."""
+    if runtime._runtime is None or runtime._runtime.settings.database_url != _shared.script.dsn:
+        _shared.script.start()  # another test has had a process of its own
+    return _shared
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from papayya import agent, run
 from papayya_core.fake_provider.book import Entry
 from papayya_core.fake_provider.ledger import Ledger
 from papayya_core.fake_provider.provider import Provider
+from papayya_core.fake_provider.rules import read_rules
 from papayya_core.fake_provider.server import Server
 from papayya_core.store import acts
 from tests.integration.plain.script import Script
@@ -25,7 +27,16 @@ CLAUDE = "claude-sonnet-5"
 GEMINI = "gemini-2.5-flash"
 BEDROCK = "anthropic.claude-haiku-4-5-20251001-v1:0"
 TICKET = "I was charged twice for my last invoice and want a refund."
+PATIENCE_S = 20
 _names = itertools.count(1)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Poll until a condition holds."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
 
 
 class StandIn:
@@ -42,6 +53,10 @@ class StandIn:
     def entries(self) -> list[Entry]:
         """Return what was received."""
         return list(self._ledger.entries())
+
+    def fail(self, rule: dict[str, Any]) -> None:
+        """Put a rule of faults in force."""
+        self.provider.add_rules(read_rules([rule]))
 
     def close(self) -> None:
         """End it."""
@@ -85,6 +100,15 @@ class World:
             return fn()
 
         return body(1)
+
+    def aonce(self, fn: Callable[[], Awaitable[Any]]) -> Any:
+        """Make calls in an item of their own, on an event loop."""
+
+        @agent(name=f"once-{next(_names)}")
+        async def body(item: int) -> Any:
+            return await fn()
+
+        return asyncio.run(body(1))
 
     def twice(self, fn: Callable[[], Any]) -> Twice:
         """Make calls in an item that dies after them, and again in its second execution."""
