@@ -259,7 +259,7 @@ CREATE INDEX spend_tenant ON papayya.spend (tenant_id);
 CREATE TABLE papayya.payload (
     tenant_id  bigint NOT NULL,
     hash       bytea NOT NULL,
-    codec      smallint NOT NULL,           -- 0: UTF-8 text, 1: zlib
+    codec      smallint NOT NULL,           -- 0: as it is, 1: zlib, 2: encrypted
     size       int NOT NULL,                -- bytes before compression
     body       bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT papayya.now(),
