@@ -111,3 +111,17 @@ def imported(path: Path) -> list[str]:
         if isinstance(node, ast.ImportFrom):
             names += [f"{node.module}.{alias.name}" for alias in node.names]
     return names
+
+
+def test_plugins_are_light() -> None:
+    """Loading the plugins imports no queue, no client and no price table: every process does it."""
+    heavy = ("celery", "kombu", "httpx", "httpx2", "botocore", "openai", "genai_prices")
+    program = f"""
+import sys
+from papayya_core.plugins import Plugins
+assert all(one.on for one in Plugins().statuses)
+print(*(name for name in {heavy!r} if name in sys.modules))
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []
