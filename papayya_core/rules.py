@@ -158,7 +158,10 @@ _PROVIDERS = frozenset(
 )
 _READERS = frozenset({"instructor", "pydantic_ai", "langchain_core", "jsonschema"})
 _UNREADABLE = frozenset({"LengthFinishReasonError", "ContentFilterFinishReasonError"})
-_UNUSABLE = (ValueError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError)
+_UNUSABLE = (
+    *(ValueError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError),
+    StopIteration,  # next() has found nothing
+)
 _LINKS = 10  # of a chain of causes
 
 
@@ -166,7 +169,8 @@ def asks_anew(error: BaseException) -> bool:
     """Tell whether an error says that a model's answer was no good, so that it is asked again.
 
     It does when it, or what caused it, is a Reject or a fault in reading (a JSON, validation or
-    lookup error, a parser's own); it does not when a provider, the network or Postgres failed.
+    lookup error, next() in vain, a parser's own); it does not when a provider, the network or
+    Postgres failed.
     """
     links = list(_chain(error))
     if _root(error) in _READERS:  # they wrap a provider's errors as well

@@ -209,6 +209,23 @@ def test_default_retry() -> None:
     assert rules.default_retry(error, 5, 5).delay is None
 
 
+@pytest.mark.parametrize(
+    ("error", "anew"),
+    [
+        (Reject("too short"), True),
+        (ValueError("no JSON"), True),
+        (KeyError("category"), True),
+        (StopIteration(), True),
+        (NonRetriable("no such customer"), False),
+        (ConnectionError("gone"), False),
+        (RuntimeError("whatever"), False),
+    ],
+)
+def test_asked_anew(error: Exception, anew: bool) -> None:
+    """What could not make anything of an answer has it asked anew; what else failed does not."""
+    assert rules.asks_anew(error) is anew
+
+
 def test_described_errors() -> None:
     """An error is one short line that a text column accepts."""
     assert rules.describe_error(ValueError("a\n  b\x00\ud800")) == "ValueError: a b\ufffd?"
