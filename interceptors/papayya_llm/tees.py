@@ -22,6 +22,7 @@ class Tee:
         self._watch = watch
         self._chunks: Iterator[bytes] | None = None
         self._tail = False
+        self._broken: Exception | None = None
 
     def __iter__(self) -> Self:
         self._chunks = self._body.__iter__()
@@ -35,6 +36,8 @@ class Tee:
 
     def _next(self) -> bytes:
         """Return what is to be passed on of the next piece, maybe nothing."""
+        if self._broken is not None:
+            raise self._broken
         if self._tail or self._chunks is None:
             raise StopIteration
         try:
@@ -50,7 +53,17 @@ class Tee:
         passed = self._watch.feed(chunk)
         if self._watch.is_over(chunk):
             self._end(None)
+        elif self._watch.is_nearly_over(chunk):
+            passed += self._ahead()
         return passed
+
+    def _ahead(self) -> bytes:
+        """Read what follows at once: some callers stop before it, and never close."""
+        try:
+            return self._next()
+        except Exception as error:  # noqa: BLE001 - it is not theirs yet
+            self._broken = error
+            return b""
 
     def close(self) -> None:
         """Leave the stream, read to its end or not."""

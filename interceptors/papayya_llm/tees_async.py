@@ -21,6 +21,7 @@ class AsyncTee:
         self._watch = watch
         self._chunks: AsyncIterator[bytes] | None = None
         self._tail = False
+        self._broken: Exception | None = None
 
     def __aiter__(self) -> Self:
         self._chunks = self._body.__aiter__()
@@ -34,6 +35,8 @@ class AsyncTee:
 
     async def _next(self) -> bytes:
         """Return what is to be passed on of the next piece, maybe nothing."""
+        if self._broken is not None:
+            raise self._broken
         if self._tail or self._chunks is None:
             raise StopAsyncIteration
         try:
@@ -49,7 +52,17 @@ class AsyncTee:
         passed = self._watch.feed(chunk)
         if self._watch.is_over(chunk):
             await self._end(None)
+        elif self._watch.is_nearly_over(chunk):
+            passed += await self._ahead()
         return passed
+
+    async def _ahead(self) -> bytes:
+        """Read what follows at once: some callers stop before it, and never close."""
+        try:
+            return await self._next()
+        except Exception as error:  # noqa: BLE001 - it is not theirs yet
+            self._broken = error
+            return b""
 
     async def aclose(self) -> None:
         """Leave the stream, read to its end or not."""

@@ -14,6 +14,7 @@ from papayya_llm.foreign import Foreign
 from papayya_llm.recording import settle
 from papayya_llm.streams import KEPT, Watched, Watcher
 
+_NEARLY_LAST = b'"message_delta"'
 _LAST = (b"[DONE]", b"message_stop", b"response.completed", b"response.incomplete")
 
 
@@ -59,11 +60,14 @@ class Watch:
 
     def is_over(self, chunk: bytes) -> bool:
         """Tell whether an answer is whole with this piece: callers stop reading there."""
-        return (
-            chunk.endswith((b"\n\n", b"\r\n\r\n"))
-            and any(mark in chunk for mark in _LAST)
-            and self._watcher.whole
-        )
+        return any(mark in chunk for mark in _LAST) and self._is_whole(chunk)
+
+    def is_nearly_over(self, chunk: bytes) -> bool:
+        """Tell whether only the mark of the end is to come: some callers stop reading there."""
+        return _NEARLY_LAST in chunk and self._is_whole(chunk)
+
+    def _is_whole(self, chunk: bytes) -> bool:
+        return chunk.endswith((b"\n\n", b"\r\n\r\n")) and self._watcher.whole
 
     def tail(self) -> bytes:
         """At the end: return what was held back until now."""
