@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.llm.world import FINDINGS, HERE, ITEMS, World, bills, python
+from tests.acceptance.llm.world import FINDINGS, HERE, ITEMS, PATIENCE_S, World, bills, python
 from tests.support.celery_fixtures import LoadApp
 from tests.support.celery_worker import CeleryWorker
 
@@ -22,7 +22,6 @@ FRAMEWORKS = {"openai3": ["langchain", "pydantic_ai"], "openai2": ["instructor",
 PROGRAMS = [(environment, name) for environment, names in REQUESTS.items() for name in names]
 APP = HERE / "apps" / "hello.py"
 TOPIC = "bears"
-PATIENCE_S = 60
 
 
 @pytest.mark.parametrize(("environment", "name"), PROGRAMS, ids=[name for _, name in PROGRAMS])

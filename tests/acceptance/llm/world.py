@@ -21,6 +21,7 @@ from tests.support.program import Program
 
 ROOT = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).parent
+PATIENCE_S = 60.0  # importing a framework is most of it
 CALLS = """
     SELECT state, item, model, cost_nusd, tokens_output,
            tokens_input + tokens_cache_read + tokens_cache_write + tokens_cache_write_1h
@@ -81,7 +82,7 @@ class World:
         program = self.program(environment, *words, name=log, PAPAYYA_RUN_ID=name)
         program.start(lambda: True)
         assert program.popen is not None
-        program.until(lambda: not program.running, "it ends")
+        program.until(lambda: not program.running, "it ends", PATIENCE_S)
         assert program.popen.returncode == code, program.tail()
         return json.loads(next(row for row in program.said().splitlines() if row[:1] == "{"))
 
