@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +14,7 @@ from papayya_llm.exchanges import Exchange
 PROVIDERS = frozenset({"openai", "azure.ai.openai"})
 REFUSALS = frozenset({400, 422})
 _REPLACED = frozenset({b"accept-encoding", b"content-length", b"transfer-encoding"})
+_UNREAD = re.compile(r"\b(br|zstd)\b")
 _taken = {"api.openai.com"}  # hosts that have answered the question
 _refused: set[str] = set()
 
@@ -25,25 +27,41 @@ def hides_usage(exchange: Exchange) -> bool:
     return not (isinstance(options, dict) and options.get("include_usage"))
 
 
-def with_usage(library: ModuleType, exchange: Exchange, request: Any) -> Any | None:
-    """Return a copy of a request that asks for usage; None where it goes as it is."""
-    options = exchange.body.get("stream_options")
-    if (
-        not hides_usage(exchange)
-        or exchange.asked.provider not in PROVIDERS
-        or exchange.host in _refused
-        or not isinstance(options, dict | None)
-        or not runtime().settings.llm_usage
-    ):
-        return None
-    body = {**exchange.body, "stream_options": {**(options or {}), "include_usage": True}}
+def readable(library: ModuleType, exchange: Exchange, request: Any) -> tuple[Any, bool]:
+    """Return a stream's request as it is to be sent, and whether it asks for the usage now.
+
+    The caller's own where it can be; else a copy, whose answer comes in an encoding that we read.
+    """
+    if not exchange.asked.stream:
+        return request, False
+    if _asks(exchange):
+        options = exchange.body.get("stream_options") or {}
+        body = {**exchange.body, "stream_options": {**options, "include_usage": True}}
+        content = json.dumps(body, separators=(",", ":")).encode()
+        return _copy(library, request, content, b"identity"), True  # an event is to be taken out
+    wanted = request.headers.get("accept-encoding") or ""
+    if _UNREAD.search(wanted):
+        return _copy(library, request, exchange.content, b"gzip, deflate"), False
+    return request, False
+
+
+def _asks(exchange: Exchange) -> bool:
+    return (
+        hides_usage(exchange)
+        and exchange.asked.provider in PROVIDERS
+        and exchange.host not in _refused
+        and isinstance(exchange.body.get("stream_options"), dict | None)
+        and runtime().settings.llm_usage
+    )
+
+
+def _copy(library: ModuleType, request: Any, content: bytes, encoding: bytes) -> Any:
     fields = [pair for pair in request.headers.raw if pair[0].lower() not in _REPLACED]
-    fields.append((b"accept-encoding", b"identity"))  # an event is to be taken out of the answer
     return library.Request(
         request.method,
         request.url,
-        headers=fields,
-        content=json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(),
+        headers=[*fields, (b"accept-encoding", encoding)],
+        content=content,
         extensions=request.extensions,
     )
 

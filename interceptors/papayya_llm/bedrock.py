@@ -76,7 +76,8 @@ class _Sender:
 
     def _replayed(self, found: Recorded) -> Any:
         kind = importlib.import_module("botocore.awsrequest").AWSResponse
-        body = eventstream.binary(found.body) if self._exchange.asked.stream else found.body
+        is_stream = eventstream.is_named(found.headers)
+        body = eventstream.binary(found.body) if is_stream else found.body
         return kind(self._request.url, found.status, dict(found.headers), Raw(body))
 
     def _sent(self, held: Held) -> Any:

@@ -6,13 +6,18 @@ import io
 import json
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from papayya_llm.framing import AmazonEvents, Event, ServerSent
 
 TYPE = "application/vnd.amazon.eventstream"
 _TEXT, _AROUND = 7, 16
+
+
+def is_named(headers: Iterable[tuple[str, str]]) -> bool:
+    """Tell whether a body is one, as its headers say."""
+    return any(name.lower() == "content-type" and value.startswith(TYPE) for name, value in headers)
 
 
 def text(data: bytes) -> bytes:

@@ -15,7 +15,7 @@ from papayya_core.call import Answered, Asked, Held
 from papayya_core.execution import Execution, Step
 from papayya_core.redaction import logger as redacting
 from papayya_core.redaction import redact
-from papayya_core.runtime import runtime
+from papayya_core.runtime import Runtime, runtime
 from papayya_llm import foreign, headers, journal, prices, schemas
 from papayya_llm.foreign import Foreign
 from papayya_llm.schemas import Schema
@@ -27,7 +27,8 @@ logger = redacting("papayya.llm")
 class Exchange:
     """A request that is a call of an item.
 
-    ``content``: the body as the caller wrote it, ``body`` parsed. ``url``: host and path.
+    ``content``: the body as the caller wrote it, ``body`` parsed. ``url``: host and path. ``home``:
+    where it is recorded, however late its end comes.
     """
 
     execution: Execution
@@ -39,6 +40,7 @@ class Exchange:
     body: dict[str, Any]
     host: str
     url: str
+    home: Runtime
     sdk_retries: int = 0
     began: float = field(default_factory=time.monotonic)
 
@@ -64,8 +66,12 @@ class Exchange:
         """Say how the request differs from the one that was paid for when the item ran before."""
         if held.near is None:
             return
-        before, volatile = json.loads(held.near), self.schema.volatile
-        where = journal.difference(before, self.body, volatile=volatile, redact=redact)
+        try:
+            before, volatile = json.loads(held.near), self.schema.volatile
+            where = journal.difference(before, self.body, volatile=volatile, redact=redact)
+        except Exception as error:  # noqa: BLE001 - ours, and none of the caller's business
+            self.fault("it could not be compared", error)
+            return
         if where:
             reason = f"a request is not the one that was paid for before: {where}"
             self.execution.note("replay_miss", reason, self.step.n if self.step else None)
@@ -130,6 +136,7 @@ def _exchange(
         body,
         host,
         host + path,
+        runtime(),
         headers.retries(fields),
     )
 

@@ -52,31 +52,30 @@ class AsyncSender:
         return response
 
     async def _ask(self, exchange: Exchange, held: Held, request: Any) -> Any:
-        changed = self._changed(exchange, request)
+        changed, hide = self._changed(exchange, request)
         response = await self._sent(exchange, held, changed, request)
-        if changed is not request and asking.is_refused(exchange, response.status_code):
+        if hide and asking.is_refused(exchange, response.status_code):
             await response.aclose()
-            changed = request
+            hide = False
             response = await self._sent(exchange, held, request, request)
             asking.blame(exchange, response.status_code)
-        hide = changed is not request
         if self._stream and replies.is_stream(exchange, response) and not response.is_closed:
             return self._watched(exchange, held, response, hide=hide)
         return await self._whole(exchange, held, response, hide=hide)
 
-    def _changed(self, exchange: Exchange, request: Any) -> Any:
-        """Ask for the usage too, where that is ours to do."""
+    def _changed(self, exchange: Exchange, request: Any) -> tuple[Any, bool]:
+        """Make a stream's request one whose answer we can read, and take out again what we add."""
         if not self._stream:
-            return request
+            return request, False
         try:
-            changed = asking.with_usage(self._library, exchange, request)
-            if changed is not None:  # what is asked for besides has to be taken out again
+            changed, hide = asking.readable(self._library, exchange, request)
+            if hide:
                 replies.rehearse(exchange)
                 class_of_async(self._library)
         except Exception as error:  # noqa: BLE001 - ours, and none of the caller's business
             exchange.fault("its usage was not asked for", error)
-            return request
-        return changed or request
+            return request, False
+        return changed, hide
 
     async def _sent(self, exchange: Exchange, held: Held, changed: Any, request: Any) -> Any:
         """Send; the caller sees the request as it was. What is raised ends the exchange."""

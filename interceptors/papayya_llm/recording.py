@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from papayya_core.call import Ending, Held, Recorded
 from papayya_core.errors import PapayyaError, StoreRefused
-from papayya_core.runtime import runtime
 from papayya_llm.exchanges import Exchange
 
 
@@ -15,7 +14,7 @@ def begin(exchange: Exchange) -> Held | Recorded | None:
     Raises the signal that keeps it from being sent, and StoreError.
     """
     try:
-        engine = runtime().engine()
+        engine = exchange.home.engine()
         found = engine.calls.begin(
             exchange.execution,
             exchange.step,
@@ -40,7 +39,7 @@ def begin(exchange: Exchange) -> Held | Recorded | None:
 def settle(exchange: Exchange, held: Held, ending: Ending) -> None:
     """Record how it ended."""
     try:
-        engine = runtime().engine()
+        engine = exchange.home.engine()
         engine.calls.settle(exchange.execution, held, ending)
     except Exception as error:  # noqa: BLE001 - as above
         exchange.fault("its end could not be recorded", error)

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from papayya_core.call import Ending, Held, Recorded
-from papayya_llm import asking, endings, exchanges, streams
+from papayya_llm import asking, endings, eventstream, exchanges, streams
 from papayya_llm.exchanges import Exchange
 from papayya_llm.streams import Watcher
 from papayya_llm.watches import Watch
@@ -29,6 +29,8 @@ def replayed(
     body = found.body
     if added and asking.hides_usage(exchange):
         body = streams.without_usage(body)
+    elif eventstream.is_named(fields):
+        body = eventstream.binary(body)
     response = library.Response(
         found.status,
         headers=fields,

@@ -95,7 +95,10 @@ class Watch:
         """Nobody reads on or closes it: settle it elsewhere, as a finalizer must not wait."""
         if self.claim():
             with suppress(Exception):
-                _thread.start_new_thread(settle, (self.exchange, self.held, self.ending(None)))
+                _thread.start_new_thread(self._settle, ())
+
+    def _settle(self) -> None:
+        settle(self.exchange, self.held, self.ending(None))
 
     def ending(self, error: BaseException | None) -> Ending:
         """Say how it ended: whole, or broken off."""
@@ -138,6 +141,6 @@ class Watch:
         return heard.answered
 
     def _stored(self, heard: Watched) -> bytes | None:
-        if heard.body is not None and self._kind.startswith(eventstream.TYPE):
+        if heard.body is not None and eventstream.is_named(self._fields.items()):
             return eventstream.text(heard.body)
         return heard.body

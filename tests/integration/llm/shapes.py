@@ -362,6 +362,39 @@ def invoke_stream(url: str) -> Any:
         return list(found["body"])
 
 
+def claude_on_bedrock(url: str) -> anthropic.AnthropicBedrock:
+    """Make Anthropic's client for Bedrock."""
+    return anthropic.AnthropicBedrock(
+        aws_access_key="test",
+        aws_secret_key="test",
+        aws_region="us-east-1",
+        base_url=url,
+        max_retries=0,
+    )
+
+
+_ASK_BEDROCK: Any = ASK_CLAUDE | {"model": BEDROCK}
+
+
+@sync
+def bedrock_messages(url: str) -> Any:
+    with claude_on_bedrock(url) as client:
+        return dump(client.messages.create(**_ASK_BEDROCK))
+
+
+@sync
+def bedrock_messages_stream(url: str) -> Any:
+    with claude_on_bedrock(url) as client:
+        return [dump(event) for event in client.messages.create(**_ASK_BEDROCK, stream=True)]
+
+
+@sync
+def azure(url: str) -> Any:
+    version = "2025-01-01"
+    with openai.AzureOpenAI(api_key=KEY, azure_endpoint=url, api_version=version) as client:
+        return [dump(chunk) for chunk in client.chat.completions.create(**ASK, stream=True)]
+
+
 # -- no SDK at all ---------------------------------------------------------------------------------
 
 
@@ -402,6 +435,13 @@ def raw_httpx2_stream(url: str) -> Any:
 @sync
 def raw_httpx2_stream_at_once(url: str) -> Any:
     return httpx2.post(f"{url}/v1/chat/completions", json=ASK | STREAM).text
+
+
+@sync
+def raw_httpx2_gzip_read_late(url: str) -> Any:
+    headers = {"x-fake-gzip": "1"}
+    with httpx2.stream("POST", f"{url}/v1/chat/completions", json=ASK, headers=headers) as it:
+        return b"".join(it.iter_bytes()), it.elapsed.total_seconds() >= 0
 
 
 @sync

@@ -130,6 +130,23 @@ def test_usage_that_was_asked_for(shared: World) -> None:
     assert seen[0].headers["accept-encoding"] != "identity"
 
 
+def test_readable_encoding(shared: World) -> None:
+    """A stream is asked for in an encoding that can be read on its way; else nothing changes."""
+    seen: list[Any] = []
+
+    def call() -> None:
+        headers = {"accept-encoding": "gzip, br, zstd"}
+        with client(Pieces(WHOLE), seen) as own:
+            own.responses.create(
+                model="gpt-5.4-mini", input="hi", stream=True, extra_headers=headers
+            )
+
+    shared.once(call)
+    [request] = seen
+    assert request.headers["accept-encoding"] == "gzip, deflate"
+    assert json.loads(request.content) == {"model": "gpt-5.4-mini", "input": "hi", "stream": True}
+
+
 def test_usage_by_setting(world: World) -> None:
     """With PAPAYYA_LLM_USAGE=0 nothing is asked for, and the tokens are an estimate."""
     world.script.start(llm_usage=False)
