@@ -156,5 +156,7 @@ class _Tee:
         self._watch.abandon()
 
     def _end(self, error: BaseException | None) -> None:
-        if self._watch.claim():
+        if self._watch.is_collected():
+            self._watch.abandon()
+        elif self._watch.claim():
             settle(self._watch.exchange, self._watch.held, self._watch.ending(error))

@@ -86,7 +86,9 @@ class Tee:
 
     def _end(self, error: BaseException | None) -> None:
         """Settle, the first time."""
-        if self._watch.claim():
+        if self._watch.is_collected():
+            self._watch.abandon()
+        elif self._watch.claim():
             exchange, held = self._watch.exchange, self._watch.held
             settle(exchange, held, self._watch.ending(error))
 

@@ -85,7 +85,9 @@ class AsyncTee:
 
     async def _end(self, error: BaseException | None) -> None:
         """Settle, the first time."""
-        if self._watch.claim():
+        if self._watch.is_collected():
+            self._watch.abandon()
+        elif self._watch.claim():
             exchange, held = self._watch.exchange, self._watch.held
             await settle_async(exchange, held, self._watch.ending(error))
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import _thread
+import gc
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 from papayya_core import rules
 from papayya_core.call import Answered, Ending, Held
@@ -16,6 +19,15 @@ from papayya_llm.streams import KEPT, Watched, Watcher
 
 _NEARLY_LAST = b'"message_delta"'
 _LAST = (b"[DONE]", b"message_stop", b"response.completed", b"response.incomplete")
+
+_collecting = threading.local()
+
+
+def _note_collection(phase: str, _: Any) -> None:
+    _collecting.now = phase == "start"
+
+
+gc.callbacks.append(_note_collection)
 
 
 class Watch:
@@ -96,6 +108,10 @@ class Watch:
         if self.claim():
             with suppress(Exception):
                 _thread.start_new_thread(self._settle, ())
+
+    def is_collected(self) -> bool:
+        """Tell whether this is the garbage collector, which may have stopped anybody anywhere."""
+        return getattr(_collecting, "now", False)
 
     def _settle(self) -> None:
         settle(self.exchange, self.held, self.ending(None))

@@ -20,6 +20,8 @@ WORDS = {
     "f: Callable[[int], Awaitable[list[int]]]": "f: Callable[[int], list[int]]",
     "@asynccontextmanager": "@contextmanager",
     "await it.__anext__()": "it.__next__()",
+    "async for c in r.aiter_raw(): await r.aread()": "for c in r.iter_raw(): r.read()",
+    "class Tee(AsyncTee, lib.AsyncByteStream): pass": "class Tee(Tee, lib.SyncByteStream): pass",
     "except StopAsyncIteration: await x.aclose()": "except StopIteration: x.close()",
     '__all__ = ["AsyncStore"]  # as AsyncStore': '__all__ = ["Store"]  # as Store',
     "x = 'async and await stay in text'": "x = 'async and await stay in text'",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, suppress
 from typing import Any
@@ -16,6 +17,7 @@ import openai
 import pytest
 
 import papayya_llm
+from papayya_core.runtime import runtime
 from papayya_llm import asking, schemas
 from tests.integration.llm import shapes
 from tests.integration.llm.shapes import ASK, ASK_CLAUDE, KEY
@@ -228,6 +230,43 @@ def test_forgotten(shared: World) -> None:
         asyncio.run(until(lambda: shared.last("state") == "broken"))
 
     shared.once(call)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # a connection goes with its stream
+def test_collected(shared: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the garbage collector closes is settled by another thread: this one may hold a lock."""
+    threads: list[int] = []
+    settle = runtime().engine().calls.settle
+
+    def noting(*arguments: Any) -> None:
+        threads.append(threading.get_ident())
+        settle(*arguments)
+
+    def call() -> None:
+        monkeypatch.setattr(runtime().engine().calls, "settle", noting)
+        for ask in (_leave_chat, _leave_converse):
+            gc.disable()
+            ask(shared.url)
+            gc.collect()
+            gc.enable()
+        asyncio.run(until(lambda: len(threads) == 2))
+
+    shared.once(call)
+    assert threading.get_ident() not in threads
+
+
+def _leave_chat(url: str) -> None:
+    with client(Pieces(WHOLE)) as own:
+        stream: Any = own.chat.completions.create(**ASK, stream=True)
+        next(iter(stream))
+        stream.itself = stream
+
+
+def _leave_converse(url: str) -> None:
+    with closing(shapes.bedrock(url)) as own:
+        stream = own.converse_stream(modelId=BEDROCK, messages=shapes.SAY)["stream"]
+        next(iter(stream))
+        stream.itself = stream
 
 
 def test_forgotten_on_a_loop(shared: World) -> None:
