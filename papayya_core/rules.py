@@ -266,6 +266,8 @@ def presentable(text: str) -> str:
 
 def storable(text: str) -> str:
     """Replace what no text column accepts: NUL and lone surrogates."""
+    if text.isascii() and "\x00" not in text:
+        return text
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 

@@ -8,6 +8,6 @@ the hook ``redact`` is for those.
 from __future__ import annotations
 
 from papayya_core.redaction.logs import logger, use
-from papayya_core.redaction.texts import redact, redact_data
+from papayya_core.redaction.texts import redact, redact_data, redact_headers
 
-__all__ = ["logger", "redact", "redact_data", "use"]
+__all__ = ["logger", "redact", "redact_data", "redact_headers", "use"]

@@ -62,11 +62,11 @@ def hold_params(
 
 def settle_params(ending: Ending) -> dict[str, Any]:
     """Name the parameters of ``settle`` that say how the exchange ended."""
-    headers = [list(map(rules.storable, pair)) for pair in ending.headers]
+    headers = [(rules.storable(name), rules.storable(value)) for name, value in ending.headers]
     return {
         "state": ending.state,
         "status": ending.status,
-        "headers": json.dumps(redaction.redact_data(headers)) if headers else None,
+        "headers": json.dumps(redaction.redact_headers(headers)) if headers else None,
         "retry_after": ending.retry_after,
         "request_id": _text(ending.request_id),
         "sdk_retries": ending.sdk_retries,

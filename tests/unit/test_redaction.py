@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import papayya_core
 from papayya_core import redaction, rules
 from papayya_core.contract import Finding
-from papayya_core.redaction import logs, redact, redact_data
+from papayya_core.redaction import logs, redact, redact_data, redact_headers
 from papayya_core.redaction.people import luhn
 from papayya_core.store import rows
 
@@ -223,6 +223,29 @@ def test_data() -> None:
         "nested": [{"clientSecret": ["[client secret]"], "text": "it is [openai key …7nP9]"}],
     }
     assert redact_data(value, ()) == value
+
+
+@pytest.mark.parametrize("secret", [*KNOWN, *(text for text, _, _ in INSIDE)])
+def test_headers(secret: str) -> None:
+    """A secret in one header is withheld as if it stood alone; so is what a name says is one."""
+    others = [("x-limit-tokens", "99"), ("server", "edge")]
+    secrets = [
+        ("x-echo", f"of {secret}"),
+        ("set-cookie", "sid=1; Path=/"),
+        ("x-api-key", "abcdefgh"),
+    ]
+    shown = [
+        ["x-echo", f"of {redact(secret)}"],
+        ["set-cookie", "[set cookie]"],
+        ["x-api-key", "[api key]"],
+    ]
+
+    assert redact_headers([*others, *secrets, *others]) == [
+        *map(list, others),
+        *shown,
+        *map(list, others),
+    ]
+    assert redact_headers([*others, *secrets[1:]]) == [*map(list, others), *shown[1:]]
 
 
 def test_errors() -> None:
