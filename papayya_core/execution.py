@@ -148,8 +148,12 @@ class Execution:
         self.on_complete: Callable[[object], None] = self._output.append
 
     def leave(self) -> None:
-        """The body's frame is left: nobody is at work under this fence any more."""
+        """The body's frame is left: nobody is at work under this fence any more.
+
+        What it has left running goes on, without its limit of time.
+        """
         _live.discard(self.fence)
+        self._deadline = None
 
     @property
     def shown_key(self) -> str:
@@ -175,7 +179,8 @@ class Execution:
 
     def is_overdue(self) -> bool:
         """Tell whether the item has passed its ``max_seconds``."""
-        return self._deadline is not None and time.monotonic() >= self._deadline
+        deadline = self._deadline
+        return deadline is not None and time.monotonic() >= deadline
 
     def trip(self, signal: Signal) -> Signal:
         """Latch a signal: whatever the user's code makes of it, the item stops here."""

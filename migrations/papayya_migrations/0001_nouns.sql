@@ -314,7 +314,7 @@ CREATE TABLE papayya.budget (
 CREATE TABLE papayya.budget_spend (
     budget_id  bigint NOT NULL REFERENCES papayya.budget,
     shard      smallint NOT NULL,
-    spent_nusd papayya.amount NOT NULL DEFAULT 0,
+    spent_nusd bigint NOT NULL DEFAULT 0,   -- of one shard alone it may be negative: what was taken back
     PRIMARY KEY (budget_id, shard)
 ) WITH (fillfactor = 30);
 

@@ -25,9 +25,15 @@ CREATE FUNCTION papayya.book_call_v1(p_agent bigint, p_before papayya.call, p_af
     FROM papayya.call_share_v1(p_after) AS a LEFT JOIN papayya.call_share_v1(p_before) AS b ON p_before.id IS NOT NULL
     $$;
 
+-- Whether a dispatch ended because it ended its item, and nobody has the item since.
+CREATE FUNCTION papayya.is_own_end_v1(p_ending papayya.ending, p_state papayya.item_state) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    AS $$ SELECT p_ending IN ('completed', 'failed') AND p_ending::text = p_state::text $$;
+
 -- Before a call: the answer of the journal, or a hold. Verdicts: go · pause (somebody asked for it) · cancelled ·
 -- lost (the fence is old) · ended (there is no fence and no answer); with the latter four nothing was written and nothing may be
--- sent. An answer comes with its status. The token makes a hold that is sent twice (the connection broke) one hold.
+-- sent. What an item has left running may go on after its end, until somebody else has the item. An answer comes with its
+-- status. The token makes a hold that is sent twice (the connection broke) one hold.
 -- p_bound: nano-dollars at most, as the caller knows prices; the table of prices goes before. p_prompt, p_output: tokens at
 -- most, NULL without a bound. p_near: where there is no answer though the item ran before, say what was asked then.
 CREATE FUNCTION papayya.hold_v1(
@@ -44,17 +50,22 @@ DECLARE
     c papayya.call;
     v_attempt int;
     v_began timestamptz;
+    v_ending papayya.ending;
 BEGIN
-    SELECT * INTO i FROM papayya.item WHERE id = p_item;
     IF p_fence > 0 THEN
-        SELECT d.started_at INTO v_began FROM papayya.dispatch d WHERE d.id = p_fence AND d.ended_at IS NULL FOR SHARE;
-        IF NOT FOUND THEN verdict := 'lost'; RETURN; END IF;
+        SELECT d.started_at, d.ending INTO v_began, v_ending FROM papayya.dispatch d WHERE d.id = p_fence FOR SHARE;
+    END IF;
+    SELECT * INTO i FROM papayya.item WHERE id = p_item;
+    IF p_fence > 0 AND (v_began IS NULL OR (v_ending IS NOT NULL AND NOT papayya.is_own_end_v1(v_ending, i.state))) THEN
+        verdict := 'lost'; RETURN;
     END IF;
     verdict := CASE WHEN i.state = 'cancelled' THEN 'cancelled' WHEN i.paused_by IS NOT NULL THEN 'pause' ELSE 'go' END;
     IF p_fence > 0 AND verdict <> 'go' THEN RETURN; END IF;
     SELECT * INTO c FROM papayya.call k
     WHERE k.item_id = p_item AND k.scope = p_scope AND k.key = p_key AND k.ordinal = p_ordinal
-      AND ((k.state = 'answered' AND NOT k.rejected AND k.response_hash IS NOT NULL) OR k.token = p_token)
+      AND (k.token = p_token
+           OR (k.state = 'answered' AND NOT k.rejected
+               AND EXISTS (SELECT FROM papayya.payload p WHERE p.tenant_id = k.tenant_id AND p.hash = k.response_hash)))
     ORDER BY k.token = p_token DESC, k.id LIMIT 1;
     IF c.token = p_token AND c.state = 'pending' THEN
         call_id := c.id; bound_nusd := c.held_nusd; resampled := c.resampled; RETURN;
@@ -117,6 +128,7 @@ CREATE FUNCTION papayya.settle_v1(
 DECLARE
     v_now timestamptz := papayya.now();
     v_fence bigint;
+    v_ending papayya.ending;
     v_ended boolean;
     i papayya.item;
     old papayya.call;
@@ -124,13 +136,13 @@ DECLARE
     v_source text := p_source;
 BEGIN
     SELECT k.dispatch_id INTO v_fence FROM papayya.call k WHERE k.id = p_call;
-    SELECT d.ended_at IS NOT NULL INTO v_ended FROM papayya.dispatch d WHERE d.id = v_fence FOR SHARE;
+    SELECT d.ended_at IS NOT NULL, d.ending INTO v_ended, v_ending FROM papayya.dispatch d WHERE d.id = v_fence FOR SHARE;
     IF v_ended THEN
         PERFORM FROM papayya.item WHERE id = (SELECT k.item_id FROM papayya.call k WHERE k.id = p_call) FOR NO KEY UPDATE;
     END IF;
     SELECT * INTO old FROM papayya.call k WHERE k.id = p_call FOR NO KEY UPDATE;
     SELECT * INTO i FROM papayya.item WHERE id = old.item_id;
-    verdict := CASE WHEN v_ended THEN 'lost' WHEN i.state = 'cancelled' THEN 'cancelled' WHEN i.paused_by IS NOT NULL THEN 'pause' ELSE 'go' END;
+    verdict := CASE WHEN v_ended AND NOT papayya.is_own_end_v1(v_ending, i.state) THEN 'lost' WHEN i.state = 'cancelled' THEN 'cancelled' WHEN i.paused_by IS NOT NULL THEN 'pause' ELSE 'go' END;
     IF old.state = 'pending' OR (old.state = 'uncertain' AND p_state IN ('answered', 'failed', 'void', 'broken')) THEN
         IF p_body IS NOT NULL THEN
             INSERT INTO papayya.payload (tenant_id, hash, codec, size, body) VALUES (old.tenant_id, p_hash, p_codec, p_size, p_body)
@@ -224,7 +236,8 @@ DECLARE
 BEGIN
     FOR v_found IN
         SELECT k.id, k.item_id FROM papayya.call k JOIN papayya.dispatch d ON d.id = k.dispatch_id
-        WHERE k.state = 'pending' AND (d.ending = 'lost' OR d.ended_at < papayya.now() - make_interval(secs => p_quiet))
+        WHERE k.state = 'pending' AND d.ended_at IS NOT NULL
+          AND (d.ending = 'lost' OR greatest(d.ended_at, k.started_at) < papayya.now() - make_interval(secs => p_quiet))
         ORDER BY k.item_id, k.id LIMIT p_limit
     LOOP
         PERFORM FROM papayya.item WHERE id = v_found.item_id FOR NO KEY UPDATE;

@@ -9,7 +9,7 @@ import pytest
 
 from papayya_core.testing.clock import Clock
 from tests.integration.contract.callsql import KEY, calls, expire, hold, money, reconcile, settle
-from tests.integration.contract.sql import Contract
+from tests.integration.contract.sql import Contract, finding
 
 Connect = Callable[[str], Contract]
 
@@ -278,3 +278,39 @@ def test_waterfall(db: Contract) -> None:
     db.checkpoint(fence, n=2)
     found = db.one("SELECT step, step_n, n, item, run, tenant, uncertain FROM papayya.call_now")
     assert found == ("s", 2, 3, "a", "r", "acme", False)
+
+
+def test_less_than_it_seemed(db: Contract) -> None:
+    """What turns out to have cost less is taken back from its budget, whatever that shard holds."""
+    run = db.start_run(budget=1000)
+    [item] = db.items(run, "a")
+    held = hold(db, item, db.fence(item))
+    settle(db, held.call_id, "broken")
+    db.rows("UPDATE papayya.budget_spend SET shard = (shard + 1) %% 16")
+    assert reconcile(db, held.call_id, 100) == "broken"
+    assert money(db).spend == 100
+    assert db.one("SELECT papayya.budget_left_v1(%s, %s)", run, db.agent) == 900
+
+
+def test_the_answer_that_was_kept(db: Contract) -> None:
+    """Where two were paid for the same question, the one whose body was kept is given."""
+    [(item, fence)] = begun(db)
+    settle(db, hold(db, item, fence).call_id, body=None)
+    settle(db, hold(db, item, fence).call_id, answer=b"kept")
+    assert hold(db, item, fence).body == b"kept"
+
+
+@pytest.mark.parametrize("end", ["completed", "failed"])
+def test_left_running(db: Contract, end: str, papayya_clock: Clock) -> None:
+    """What an item has left running is recorded and summed, until somebody else has the item."""
+    [(item, fence)] = begun(db)
+    db.close(item, fence, end, findings=finding("failed") if end == "failed" else None)
+    papayya_clock.shift(61)
+    held = hold(db, item, fence)
+    assert (held.verdict, expire(db)) == ("go", 0)
+    assert settle(db, held.call_id)[0] == "go"
+    assert db.fact(item, "cost_nusd, calls") == (300, 1)
+    assert money(db).items == 300
+    if end == "failed":
+        db.rows("SELECT papayya.retry_v1(NULL, ARRAY[%s::bigint])", item)
+        assert hold(db, item, fence, ordinal=2).verdict == "lost"
