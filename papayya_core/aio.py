@@ -62,11 +62,16 @@ async def claim(fn: Callable[[], Awaitable[T]], give_back: Callable[[T], Awaitab
     task = asyncio.ensure_future(fn())
     try:
         return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        if not task.cancelled() and task.exception() is None:
-            await give_back(task.result())
+    except asyncio.CancelledError:  # which may come again, and more than once
+        await asyncio.wait([asyncio.ensure_future(_return(task, give_back))])
         raise
+
+
+async def _return(task: asyncio.Future[T], give_back: Callable[[T], Awaitable[object]]) -> None:
+    """Give back what a task gets, unless it gets nothing."""
+    await asyncio.wait([task])
+    if not task.cancelled() and task.exception() is None:
+        await give_back(task.result())
 
 
 async def aside(fn: Callable[[], object]) -> None:

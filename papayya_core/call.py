@@ -172,7 +172,7 @@ class Held:
 
     ``bound_nusd``: what it may cost at most, None without a bound. ``resampled``: its answer before
     was no good. ``near``: the body of an answered request that an earlier delivery of the item sent
-    from this step and this one has not sent (yet).
+    from this step and this one has not sent (yet). ``turn``: the try of its step.
     """
 
     id: int
@@ -184,3 +184,4 @@ class Held:
     bound_nusd: int | None = None
     resampled: bool = False
     near: bytes | None = None
+    turn: int = 0

@@ -15,27 +15,30 @@ class CallBook:
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._taken: dict[bytes, dict[bytes, set[int]]] = {}
+        self._turns: dict[bytes, int] = {}
         self._compared: set[bytes] = set()
 
-    def take(self, scope: bytes, key: bytes) -> int:
-        """Number a request."""
+    def take(self, scope: bytes, key: bytes) -> tuple[int, int]:
+        """Number a request; say in which turn, that is in which try of the step."""
         with self._mutex:
             taken = self._taken.setdefault(scope, {}).setdefault(key, set())
             ordinal = 1
             while ordinal in taken:
                 ordinal += 1
             taken.add(ordinal)
-        return ordinal
+            return ordinal, self._turns.get(scope, 0)
 
-    def free(self, scope: bytes, key: bytes, ordinal: int) -> None:
-        """Give the number of a request back that was not answered."""
+    def free(self, scope: bytes, key: bytes, ordinal: int, turn: int) -> None:
+        """Give the number of a request back that was not answered; in a later turn it is another's."""
         with self._mutex:
-            self._taken.get(scope, {}).get(key, set()).discard(ordinal)
+            if turn == self._turns.get(scope, 0):
+                self._taken.get(scope, {}).get(key, set()).discard(ordinal)
 
     def restart(self, scope: bytes) -> None:
         """Begin another try of a step: it asks for the same answers again."""
         with self._mutex:
-            self._taken.pop(scope, None)
+            if self._taken.pop(scope, None) is not None:
+                self._turns[scope] = self._turns.get(scope, 0) + 1
 
     def has(self, scope: bytes) -> bool:
         """Tell whether anything was asked in a step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -50,8 +51,8 @@ class AsyncCalls:
         """
         execution.gate()
         scope = step.scope if step is not None else b""
-        ordinal = execution.calls.take(scope, key)
-        held = Held(0, scope, key, ordinal, asked, datetime.now(UTC))
+        ordinal, turn = execution.calls.take(scope, key)
+        held = Held(0, scope, key, ordinal, asked, datetime.now(UTC), turn=turn)
         most = bounds.bound(asked)
         params = callparams.hold_params(
             asked, most, self._bound(asked, most, held), url, self._kept(execution, request)
@@ -79,14 +80,14 @@ class AsyncCalls:
             [row] = await aio.claim(hold, take_back)
             return self._begun(execution, held, row)
         except BaseException:
-            execution.calls.free(scope, key, ordinal)
+            execution.calls.free(scope, key, ordinal, turn)
             raise
 
     def _begun(self, execution: Execution, held: Held, row: Any) -> Held | Recorded | None:
         verdict, held.id, held.bound_nusd, held.resampled, status, headers, number, body = row[:8]
         near_codec, near, left_nusd = row[8:]
         if verdict == "ended":
-            execution.calls.free(held.scope, held.key, held.ordinal)
+            execution.calls.free(held.scope, held.key, held.ordinal, held.turn)
             return None
         execution.told(Checkpointed(verdict, stored=False, left_nusd=left_nusd))
         if verdict != "go":
@@ -95,7 +96,8 @@ class AsyncCalls:
             answer = rows.unpack_bytes(number, body)
             return Recorded(status, tuple((name, text) for name, text in headers or ()), answer)
         if near is not None:
-            held.near = rows.unpack_bytes(near_codec, near)
+            with suppress(Exception):  # it is for a finding alone
+                held.near = rows.unpack_bytes(near_codec, near)
         return held
 
     def _kept(self, execution: Execution, data: bytes | None) -> Body | None:
@@ -128,8 +130,10 @@ class AsyncCalls:
             ending = replace(
                 ending, state="broken"
             )  # an error in a 200, an answer still in the making
-        if ending.state != "answered":
-            execution.calls.free(held.scope, held.key, held.ordinal)
+        if ending.state == "answered" and ending.answered is None:
+            ending = replace(ending, body=None)  # what nobody can read is nobody's answer
+        if ending.state != "answered" or ending.answered is None:
+            execution.calls.free(held.scope, held.key, held.ordinal, held.turn)
         try:
             answer = await aio.finish(lambda: self._write(execution, held, ending))
         except Exception as error:

@@ -376,3 +376,18 @@ def parsed(body: bytes) -> Any:
         return json.loads(body)
     except ValueError:
         return body.decode()
+
+
+def test_page_instead_of_an_answer(shared: World) -> None:
+    """What a proxy says in a provider's place is no answer: it is not given again for ever."""
+    pages = [httpx.Response(200, text="<html>Please log in"), httpx.Response(200, json={"id": "r"})]
+    url = "https://api.openai.com/v1/chat/completions"
+
+    def call() -> str:
+        with httpx.Client(transport=httpx.MockTransport(lambda _: pages.pop(0))) as client:
+            return client.post(url, json=ASK).text
+
+    found = shared.twice(call)
+    assert [answer[:5] for answer in found.answers] == ["<html", '{"id"']
+    states = shared.calls(found.run, "state, ordinal, unpriced, response_hash IS NULL")
+    assert states == [("answered", 1, True, True), ("answered", 1, False, False)]

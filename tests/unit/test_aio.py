@@ -1,0 +1,35 @@
+"""Where asynchronous code waits for what must not be left in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+
+from papayya_core import aio
+
+
+def test_a_claim_that_is_cancelled_again() -> None:
+    """What was claimed is given back, however often its caller is cancelled meanwhile."""
+
+    async def scene() -> tuple[list[str], bool]:
+        asked, answer, back = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        given: list[str] = []
+
+        async def claim() -> str:
+            asked.set()
+            await answer.wait()
+            return "it"
+
+        async def give_back(what: str) -> None:
+            given.append(what)
+            back.set()
+
+        caller = asyncio.ensure_future(aio.claim(claim, give_back))
+        await asked.wait()
+        while not caller.done():
+            caller.cancel()
+            await asyncio.sleep(0)
+        answer.set()
+        await back.wait()
+        return given, caller.cancelled()
+
+    assert asyncio.run(asyncio.wait_for(scene(), 20)) == (["it"], True)
