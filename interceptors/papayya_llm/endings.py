@@ -12,6 +12,7 @@ from papayya_llm import headers
 
 OK = range(200, 300)
 ERROR_TEXT = 500
+_LINKS = 10  # of a chain of causes
 _MARK = ("x-papayya-usage", "added")
 NEVER_SENT = frozenset(
     {
@@ -94,9 +95,19 @@ def without_mark(fields: Iterable[tuple[str, str]]) -> tuple[list[tuple[str, str
 
 def _state(error: BaseException) -> CallState:
     names = {cls.__name__ for cls in type(error).__mro__}
-    if names & NEVER_SENT or _is_closed(error):
+    if (names & NEVER_SENT and not _is_of_http2(error)) or _is_closed(error):
         return "void"
     return "uncertain"
+
+
+def _is_of_http2(error: BaseException) -> bool:
+    """Tell whether HTTP/2 broke down, which it also does after a request was sent."""
+    link: BaseException | None = error
+    for _ in range(_LINKS):
+        if link is None or type(link).__module__.startswith("h2."):
+            return link is not None
+        link = link.__cause__ or link.__context__
+    return False
 
 
 def _is_closed(error: BaseException) -> bool:

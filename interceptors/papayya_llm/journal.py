@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from itertools import zip_longest
 from typing import Any
 
+from papayya_llm import callids
 from papayya_llm.schemas.base import Schema
 
 _SHOWN = 40
@@ -23,11 +24,17 @@ def key(schema: Schema, path: str, body: Any, volatile: Collection[str] | None =
     """
     stable = without(body, schema.volatile if volatile is None else volatile)
     try:
-        canonical = json.dumps(stable, sort_keys=True, separators=(",", ":"), default=repr)
+        canonical = _written(stable)
+        if any(mark in canonical for mark in callids.MARKS):
+            canonical = _written(callids.numbered(stable))
     except (RecursionError, TypeError) as error:
         raise ValueError(f"this request has no journal key: {error}") from error
     told = f"{schema.name}\n{path}\n{canonical}"
     return hashlib.sha256(told.encode("utf-8", "surrogatepass")).digest()[:16]
+
+
+def _written(body: Any) -> str:
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), default=repr)
 
 
 def without(body: Any, volatile: Collection[str]) -> Any:
@@ -49,7 +56,7 @@ def difference(
     "" when they are the same. ``redact`` is given each text before it is cut, so that it sees a
     secret whole.
     """
-    found = _first(without(old, volatile), without(new, volatile))
+    found = _first(*(callids.numbered(without(body, volatile)) for body in (old, new)))
     if found is None:
         return ""
     path, before, after = found

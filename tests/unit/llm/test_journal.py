@@ -72,6 +72,45 @@ def test_numbers_as_sent() -> None:
     assert len({key({**BODY, "seed": seed}) for seed in (1, 1.0, True, "1")}) == 4
 
 
+def conversation(form: str, id_: str, *, answered: str = "") -> dict[str, Any]:
+    """Write a call of a tool and its result, whose id is the client's own."""
+    answered = answered or id_
+    call: dict[str, Any] = {"name": "look", "args": {"call_id": "of a phone"}, "id": id_}
+    result = {"name": "look", "response": {"found": 1}, "id": answered}
+    use = {"toolUseId": id_, "name": "look", "input": {}}
+    forms: dict[str, dict[str, Any]] = {
+        "chat": {"messages": [{"role": "assistant", "tool_calls": [call]},
+                              {"role": "tool", "tool_call_id": answered, "content": "1"}]},
+        "responses": {"input": [{"type": "function_call", "call_id": id_, "name": "look"},
+                                {"type": "function_call_output", "call_id": answered}]},
+        "messages": {"messages": [{"content": [{"type": "tool_use", "id": id_, "input": {}}]},
+                                  {"content": [{"type": "tool_result", "tool_use_id": answered}]}]},
+        "google": {"contents": [{"parts": [{"functionCall": call}]},
+                                {"parts": [{"functionResponse": result}]}]},
+        "converse": {"messages": [{"content": [{"toolUse": use}]},
+                                  {"content": [{"toolResult": {"toolUseId": answered}}]}]},
+    }  # fmt: skip
+    return forms[form]
+
+
+@pytest.mark.parametrize("form", ["chat", "responses", "messages", "google", "converse"])
+def test_made_up_ids(form: str) -> None:
+    """Ids of tool calls that a client makes anew each time do not count; which call is meant does."""
+    old, new = conversation(form, "call_1f3a"), conversation(form, "call_99d0")
+    assert key(old) == key(new)
+    assert journal.difference(old, new) == ""
+    assert key(old) != key(conversation(form, "call_1f3a", answered="call_of_another"))
+
+
+def test_other_ids_count() -> None:
+    """An id that names something the provider keeps, or that is a tool's argument, counts."""
+    kept = [{"input": [{"type": "item_reference", "id": id_}]} for id_ in ("msg_1", "msg_2")]
+    assert key(kept[0]) != key(kept[1])
+    given = [conversation("google", "c"), conversation("google", "c")]
+    given[1]["contents"][0]["parts"][0]["functionCall"]["args"]["call_id"] = "of another phone"
+    assert key(given[0]) != key(given[1])
+
+
 def test_format_and_path_count() -> None:
     """The same body to another path, or in another format, is another request."""
     responses = schemas.by_name("openai.responses")
