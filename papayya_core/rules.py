@@ -157,7 +157,16 @@ _PROVIDERS = frozenset(
     {"openai", "anthropic", "httpx", "httpx2", "httpcore", "google", "botocore", "litellm", "groq"}
 )
 _READERS = frozenset({"instructor", "pydantic_ai", "langchain_core", "jsonschema"})
-_UNREADABLE = frozenset({"LengthFinishReasonError", "ContentFilterFinishReasonError"})
+_UNREADABLE = frozenset(
+    {
+        "APIResponseValidationError",
+        "ContentFilterFinishReasonError",
+        "JSONSchemaValidationError",
+        "LengthFinishReasonError",
+        "UnknownApiResponseError",
+    }
+)
+"""Errors of providers' libraries that are about an answer, not about getting one."""
 _UNUSABLE = (
     *(ValueError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError),
     StopIteration,  # next() has found nothing
@@ -170,8 +179,10 @@ def asks_anew(error: BaseException) -> bool:
 
     It does when it, or what caused it, is a Reject or a fault in reading (a JSON, validation or
     lookup error, next() in vain, a parser's own); it does not when a provider, the network or
-    Postgres failed.
+    Postgres failed. Of a group of errors, one is enough.
     """
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(asks_anew, error.exceptions))
     links = list(_chain(error))
     if _root(error) in _READERS:  # they wrap a provider's errors as well
         return not any(map(_is_outage, links[1:]))

@@ -219,6 +219,8 @@ def test_default_retry() -> None:
         (NonRetriable("no such customer"), False),
         (ConnectionError("gone"), False),
         (RuntimeError("whatever"), False),
+        (ExceptionGroup("tasks", [ConnectionError("gone"), ValueError("no JSON")]), True),
+        (ExceptionGroup("tasks", [ExceptionGroup("inner", [ConnectionError("gone")])]), False),
     ],
 )
 def test_asked_anew(error: Exception, anew: bool) -> None:
