@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test lint format generate counts bench tax chaos compat
+.PHONY: help setup demo check test lint format generate counts bench tax chaos money compat
 .PHONY: lint-format lint-code lint-types lint-layers lint-twins
 .NOTPARALLEL:
 
@@ -66,6 +66,9 @@ tax: $(READY) ## measure what Papayya costs a Celery task; needs redis-server
 
 chaos: $(READY) ## kill Celery workers, brokers and Postgres for five minutes; ARGS="--broker rabbitmq"
 	@$(PYTHON_IN) -m tests.chaos.celery_chaos $(ARGS)
+
+money: $(READY) ## hold 2,000 items' calls against a provider's ledger, under fire; ARGS="--write"
+	@$(PYTHON_IN) -m tests.chaos.calls_chaos $(ARGS)
 
 compat: $(READY) ## Celery's own integration suite with us and without; needs redis-server
 	@$(PYTHON_IN) -m tools.compat $(ARGS)

@@ -18,12 +18,16 @@ LEASE = {"PAPAYYA_LEASE_SECONDS": "3", "PAPAYYA_HEARTBEAT_SECONDS": "1"}
 
 @dataclass(slots=True)
 class World:
-    """A database, a stand-in, and the processes that a test starts; all of them end with it."""
+    """A database, a stand-in, and the processes that a test starts; all of them end with it.
+
+    ``calls``: whether calls are recorded. Most scripts say themselves what they cost.
+    """
 
     dsn: str
     folder: Path
     stand_in: StandIn
     run: str = "recovery"
+    calls: bool = False
     settings: dict[str, str] = field(default_factory=lambda: dict(LEASE))
     processes: list[Process] = field(default_factory=list)
 
@@ -42,6 +46,7 @@ class World:
             "PAPAYYA_DATABASE_URL": self.dsn,
             "PAPAYYA_HOME": str(self.folder),
             "PAPAYYA_RUN_ID": self.run,
+            "PAPAYYA_LLM": str(self.calls),
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), kept.get("PYTHONPATH")])),
             "OPENAI_BASE_URL": f"{self.stand_in.url}/v1",
             "OPENAI_API_KEY": "sk-recovery",
