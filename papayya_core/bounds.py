@@ -6,8 +6,15 @@ from typing import NamedTuple
 
 from papayya_core.call import Answered, Asked, Tokens
 
-_IMAGE = 10_000  # more than any provider's table counts for one image at its full size
-_IMAGES = {"anthropic": 5_000, "aws.bedrock": 5_000, "gcp.gemini": 6_000, "gcp.vertex_ai": 6_000}
+_IMAGE = 25_000  # more than any provider's table counts for one image at its full size, but one
+_COUNTED_MORE = ("4o-mini", 50_000)  # up to 2,833 and 5,667 for each of 8 tiles
+_IMAGES = {
+    "anthropic": 5_000,
+    "aws.bedrock": 5_000,
+    "azure.ai.openai": 50_000,  # which model it is, its name does not tell
+    "gcp.gemini": 6_000,
+    "gcp.vertex_ai": 6_000,
+}
 _WIDEST = 8  # characters of one token, at most, in text that is not white space
 
 
@@ -20,7 +27,9 @@ class Bound(NamedTuple):
 
 def bound(asked: Asked) -> Bound:
     """Bound the tokens of a request: no tokeniser makes more than one of each byte."""
-    images = asked.images * _IMAGES.get(asked.provider, _IMAGE)
+    name, more = _COUNTED_MORE
+    image = more if name in asked.model else _IMAGES.get(asked.provider, _IMAGE)
+    images = asked.images * image
     output = None if asked.max_tokens is None else asked.max_tokens * asked.samples
     return Bound(asked.body_bytes + images, output)
 

@@ -104,10 +104,15 @@ def _unbounded(body: JsonObject, tools: list[JsonObject], blocks: list[JsonObjec
         return "server tool mcp"
     if body.get("container"):
         return "container"
-    sources = (record(block.get("source")) for block in blocks if block.get("type") != "image")
+    documents = [block for block in blocks if block.get("type") != "image"]
+    sources = (record(block.get("source")) for block in documents)
     remote = any(text(source.get("type")) in {"file", "url"} for source in sources)
     named = any(record(block.get("source")).get("type") == "file" for block in blocks)
-    return "file" if remote or named else None
+    if remote or named:
+        return "file"
+    if any(record(block.get("source")).get("type") == "base64" for block in documents):
+        return "document"  # its pages are read as images too, whatever little they take packed
+    return "fast mode" if body.get("speed") == "fast" else None
 
 
 def _latest_results(body: JsonObject) -> list[JsonObject]:

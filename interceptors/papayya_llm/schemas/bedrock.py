@@ -22,6 +22,7 @@ from papayya_llm.schemas.base import (
 )
 from papayya_llm.schemas.bedrock_stream import ConverseListener
 
+_PLAIN = frozenset({"csv", "html", "md", "txt"})
 VOLATILE = frozenset({"performanceConfig", "requestMetadata", "serviceTier"})
 
 
@@ -97,7 +98,15 @@ def _unbounded(model: str, tools: list[JsonObject], blocks: list[JsonObject]) ->
             return f"server tool {text(record(tool['systemTool']).get('name'))}"
     media = (block.get(kind) for block in blocks for kind in ("document", "video", "audio"))
     stored = any("s3Location" in record(record(item).get("source")) for item in media)
-    return "file" if stored else None
+    if stored:
+        return "file"
+    packed = any("video" in block or _is_packed(record(block.get("document"))) for block in blocks)
+    return "document" if packed else None
+
+
+def _is_packed(document: JsonObject) -> bool:
+    """Tell whether a document's bytes do not tell how much is to be read of it."""
+    return bool(document) and text(document.get("format")) not in _PLAIN
 
 
 def _tool_names(tools: list[JsonObject]) -> Iterator[str]:

@@ -93,11 +93,16 @@ def _all_parts(body: JsonObject) -> Iterator[JsonObject]:
     yield from _parts(first(body, "systemInstruction", "system_instruction"))
 
 
+def _mime(part: JsonObject) -> str:
+    """Read what kind of data a part carries, "" where it carries none."""
+    inline = record(first(part, "inlineData", "inline_data"))
+    return text(first(inline, "mimeType", "mime_type")).lower()
+
+
 def _picture(part: JsonObject) -> str | None:
     """Read an image that the request carries, as base64."""
     inline = record(first(part, "inlineData", "inline_data"))
-    mime = text(first(inline, "mimeType", "mime_type"))
-    return text(inline.get("data")) if mime.startswith("image/") else None
+    return text(inline.get("data")) if _mime(part).startswith("image/") else None
 
 
 def _unbounded(body: JsonObject, tools: list[JsonObject], parts: list[JsonObject]) -> str | None:
@@ -107,7 +112,11 @@ def _unbounded(body: JsonObject, tools: list[JsonObject], parts: list[JsonObject
         return f"server tool {own[0]}"
     if first(body, "cachedContent", "cached_content"):
         return "cached content"
-    return "file" if any(first(part, "fileData", "file_data") for part in parts) else None
+    if any(first(part, "fileData", "file_data") for part in parts):
+        return "file"
+    kinds = {_mime(part).partition(";")[0] for part in parts}
+    paged = any(kind == "application/pdf" or kind.startswith("video/") for kind in kinds)
+    return "document" if paged else None  # by pages and frames, whatever little they take packed
 
 
 def _tool_names(tools: list[JsonObject]) -> Iterator[str]:

@@ -173,10 +173,10 @@ def _unbounded(body: JsonObject, parts: list[JsonObject], provider: str) -> str 
     kinds = {text(tool.get("type")) or "function" for tool in records(body.get("tools"))}
     if kinds - {"function", "custom"}:
         return f"server tool {min(kinds - {'function', 'custom'})}"
-    if any(map(shared.names_file, parts)):
-        return "file"
     modes = body.get("modalities")
-    return "audio" if isinstance(modes, list) and "audio" in modes else None
+    if isinstance(modes, list) and "audio" in modes:
+        return "audio"
+    return shared.why_unbounded(body, parts)
 
 
 def _results(messages: list[JsonObject]) -> tuple[ToolResult, ...]:

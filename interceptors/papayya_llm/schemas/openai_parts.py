@@ -57,6 +57,19 @@ def names_file(part: JsonObject) -> bool:
     return "file" in part and bool(first(record(part["file"]), "file_id", "file_url"))
 
 
+def why_unbounded(body: JsonObject, found: Iterable[JsonObject]) -> str | None:
+    """Say why what a request carries has no bound: its bytes do not tell what they cost.
+
+    Pages of a document are read as text and as images, whatever little they take packed.
+    """
+    given = list(found)
+    if any(map(names_file, given)):
+        return "file"
+    if any("file_data" in part or "file_data" in record(part.get("file")) for part in given):
+        return "document"
+    return "priority" if body.get("service_tier") == "priority" else None
+
+
 def tool_names(tools: Any) -> tuple[str, ...]:
     """Name the tools offered: functions by name, the provider's own by their type."""
     named = []

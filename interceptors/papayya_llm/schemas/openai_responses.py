@@ -126,7 +126,7 @@ def _unbounded(body: JsonObject, items: list[JsonObject], parts: list[JsonObject
         return f"server tool {min(kinds - _OWN_TOOLS)}"
     if any(item.get("type") == "item_reference" for item in items):
         return "stored conversation"
-    return "file" if any(map(shared.names_file, parts)) else None
+    return shared.why_unbounded(body, parts)
 
 
 def _results(items: list[JsonObject]) -> tuple[ToolResult, ...]:

@@ -128,7 +128,9 @@ def content(*blocks: dict[str, Any]) -> dict[str, Any]:
         (content({"type": "document", "source": {"type": "file", "file_id": "f"}}), "file"),
         (content({"type": "document", "source": {"type": "url", "url": "https://x"}}), "file"),
         (content({"type": "image", "source": {"type": "file", "file_id": "f"}}), "file"),
-        (content({"type": "document", "source": {"type": "base64", "data": "JVBE"}}), None),
+        (content({"type": "document", "source": {"type": "base64", "data": "JVBE"}}), "document"),
+        (content({"type": "document", "source": {"type": "text", "data": "Hi"}}), None),
+        ({"speed": "fast"}, "fast mode"),
     ],
 )
 def test_no_bound(body: dict[str, Any], why: str | None) -> None:

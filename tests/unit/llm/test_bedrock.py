@@ -120,9 +120,11 @@ def test_images(data: Any) -> None:
         ({"toolConfig": {"tools": [{"systemTool": {"name": "nova_grounding"}}]}},
          "server tool nova_grounding"),
         ({"messages": [{"content": [{"video": {"source": {"s3Location": {}}}}]}]}, "file"),
+        ({"messages": [{"content": [{"document": {"format": "pdf"}}]}]}, "document"),
+        ({"messages": [{"content": [{"document": {"format": "txt"}}]}]}, None),
     ],
 )  # fmt: skip
-def test_no_bound(body: dict[str, Any], why: str) -> None:
+def test_no_bound(body: dict[str, Any], why: str | None) -> None:
     """What the provider keeps or runs has no bound, and says why."""
     assert ask(**body).unbounded == why
 

@@ -104,9 +104,11 @@ def test_images() -> None:
         ({"tools": [*TOOLS, {"codeExecution": {}}]}, "server tool codeExecution"),
         ({"cachedContent": "cachedContents/1"}, "cached content"),
         ({"contents": [{"parts": [{"fileData": {"fileUri": "gs://a"}}]}]}, "file"),
+        ({"contents": [{"parts": [{"inlineData": {"mimeType": "application/pdf"}}]}]}, "document"),
+        ({"contents": [{"parts": [{"inlineData": {"mimeType": "audio/mp3"}}]}]}, None),
     ],
 )
-def test_no_bound(body: dict[str, Any], why: str) -> None:
+def test_no_bound(body: dict[str, Any], why: str | None) -> None:
     """What the provider keeps or runs has no bound, and says why."""
     assert ask(**body).unbounded == why
 

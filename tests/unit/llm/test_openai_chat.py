@@ -115,7 +115,12 @@ def test_images_are_counted_not_measured() -> None:
         ({"tools": [{"type": "browser_search"}]}, "server tool browser_search"),
         ({"tools": [{"type": "custom", "custom": {"name": "sql"}}]}, None),
         ({"messages": [{"content": [{"type": "file", "file": {"file_id": "file-1"}}]}]}, "file"),
-        ({"messages": [{"content": [{"type": "file", "file": {"file_data": "JVBE"}}]}]}, None),
+        (
+            {"messages": [{"content": [{"type": "file", "file": {"file_data": "JVBE"}}]}]},
+            "document",
+        ),
+        ({"service_tier": "priority"}, "priority"),
+        ({"service_tier": "auto"}, None),
         ({"modalities": ["text", "audio"]}, "audio"),
     ],
 )
