@@ -15,6 +15,7 @@ _IMAGES = {
     "gcp.gemini": 6_000,
     "gcp.vertex_ai": 6_000,
 }
+_MOST = 2**62
 _WIDEST = 8  # characters of one token, at most, in text that is not white space
 
 
@@ -30,8 +31,8 @@ def bound(asked: Asked) -> Bound:
     name, more = _COUNTED_MORE
     image = more if name in asked.model else _IMAGES.get(asked.provider, _IMAGE)
     images = asked.images * image
-    output = None if asked.max_tokens is None else asked.max_tokens * asked.samples
-    return Bound(asked.body_bytes + images, output)
+    output = None if asked.max_tokens is None else min(asked.max_tokens * asked.samples, _MOST)
+    return Bound(min(asked.body_bytes + images, _MOST), output)
 
 
 def dearest(most: Bound) -> tuple[Tokens, ...]:

@@ -66,7 +66,7 @@ BEGIN
       AND (k.token = p_token
            OR (k.state = 'answered' AND NOT k.rejected
                AND EXISTS (SELECT FROM papayya.payload p WHERE p.tenant_id = k.tenant_id AND p.hash = k.response_hash)))
-    ORDER BY k.token = p_token DESC, k.id LIMIT 1;
+    ORDER BY k.token = p_token DESC, k.id DESC LIMIT 1; -- what came late to an older request is not what was gone on with
     IF c.token = p_token AND c.state = 'pending' THEN
         call_id := c.id; bound_nusd := c.held_nusd; resampled := c.resampled; RETURN;
     ELSIF c.id IS NOT NULL THEN

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from papayya_core.call import Answered, Asked, Ending, Tokens
     from papayya_core.contract import Capture
 
+_MOST_SAMPLES = 2**31 - 1
 _FIELDS = ("hash", "codec", "size", "body")
 
 
@@ -48,10 +49,10 @@ def hold_params(
         "kind": asked.kind,
         "provider": asked.provider,
         "schema": asked.schema,
-        "url": rules.storable(url),
+        "url": rules.presentable(url),
         "model": rules.storable(asked.model),
         "streamed": asked.stream,
-        "samples": asked.samples,
+        "samples": min(asked.samples, _MOST_SAMPLES),
         "tools": _texts(asked.tools),
         "prompt": most.prompt,
         "output": most.output,

@@ -23,3 +23,10 @@ def test_an_image(provider: str, model: str, least: int) -> None:
     asked = Asked(provider, "any", model, body_bytes=100, images=2, max_tokens=10, samples=3)
     assert bounds.bound(asked).prompt >= 100 + 2 * least
     assert bounds.bound(asked).output == 30
+
+
+def test_nonsense() -> None:
+    """What no provider would take is a number that Postgres takes."""
+    asked = Asked("p", "s", "m", max_tokens=10**12, samples=10**12, images=10**18)
+    prompt, output = bounds.bound(asked)
+    assert (prompt, output) == (2**62, 2**62)

@@ -173,6 +173,8 @@ def _unbounded(body: JsonObject, parts: list[JsonObject], provider: str) -> str 
     kinds = {text(tool.get("type")) or "function" for tool in records(body.get("tools"))}
     if kinds - {"function", "custom"}:
         return f"server tool {min(kinds - {'function', 'custom'})}"
+    if body.get("models"):
+        return "other models"  # that may answer in its place
     modes = body.get("modalities")
     if isinstance(modes, list) and "audio" in modes:
         return "audio"

@@ -300,6 +300,18 @@ def test_the_answer_that_was_kept(db: Contract) -> None:
     assert hold(db, item, fence).body == b"kept"
 
 
+def test_the_answer_that_was_gone_on_with(db: Contract) -> None:
+    """An answer that comes late, to a worker that was given up, does not take another's place."""
+    [(item, fence)] = begun(db)
+    given_up = hold(db, item, fence)
+    db.sweep("w1")
+    settle(db, hold(db, item, db.fence(item)).call_id, answer=b"gone on with")
+    settle(db, given_up.call_id, answer=b"late")
+    db.sweep("w1")
+    assert hold(db, item, db.fence(item)).body == b"gone on with"
+    assert money(db).calls == 600
+
+
 @pytest.mark.parametrize("end", ["completed", "failed"])
 def test_left_running(db: Contract, end: str, papayya_clock: Clock) -> None:
     """What an item has left running is recorded and summed, until somebody else has the item."""

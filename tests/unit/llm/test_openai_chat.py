@@ -119,6 +119,7 @@ def test_images_are_counted_not_measured() -> None:
             {"messages": [{"content": [{"type": "file", "file": {"file_data": "JVBE"}}]}]},
             "document",
         ),
+        ({"models": ["openai/gpt-5.4", "anthropic/claude-opus-4-7"]}, "other models"),
         ({"service_tier": "priority"}, "priority"),
         ({"service_tier": "auto"}, None),
         ({"modalities": ["text", "audio"]}, "audio"),
