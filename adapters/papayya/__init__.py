@@ -10,6 +10,17 @@ from papayya.current import CurrentRun
 from papayya.handles import Papayya, RunHandle, papayya
 from papayya.retrieval import retriever
 from papayya.runs import NamedRun
+from papayya_core.call import (
+    Answered,
+    Asked,
+    CallFacts,
+    Message,
+    Priced,
+    PriceQuestion,
+    Tokens,
+    ToolCall,
+    ToolResult,
+)
 from papayya_core.checks import CheckContext, Identity
 from papayya_core.context import bind
 from papayya_core.contract import Agent, Finding, ItemResult, Transition
@@ -44,8 +55,11 @@ run = CurrentRun()
 __all__ = [
     "Agent",
     "AgentFunction",
+    "Answered",
+    "Asked",
     "BudgetExhausted",
     "BudgetPaused",
+    "CallFacts",
     "CheckContext",
     "CurrentRun",
     "Finding",
@@ -58,6 +72,7 @@ __all__ = [
     "ItemTakenOver",
     "ItemTookTooLong",
     "ItemWasCancelled",
+    "Message",
     "NamedRun",
     "NonRetriable",
     "NotInItem",
@@ -65,6 +80,8 @@ __all__ = [
     "Papayya",
     "PapayyaError",
     "Paused",
+    "PriceQuestion",
+    "Priced",
     "Reject",
     "RetryDecision",
     "RunHandle",
@@ -72,6 +89,9 @@ __all__ = [
     "StoreError",
     "StoreUnavailable",
     "Throttled",
+    "Tokens",
+    "ToolCall",
+    "ToolResult",
     "Transition",
     "agent",
     "bind",

@@ -30,13 +30,15 @@ TARGETS = {
 _lock = threading.RLock()
 _undo: list[Callable[[], None]] = []
 _finder: _Finder | None = None
+_declined = False  # by uninstall(): then only install() takes hold again
 
 
 def install() -> None:
     """Record the calls of model clients inside items, of clients made before or after; again is
     nothing."""
-    global _finder  # noqa: PLW0603 - one per process
+    global _finder, _declined  # noqa: PLW0603 - one per process
     with _lock:
+        _declined = False
         if _finder is not None:
             return
         _finder = _Finder()
@@ -46,10 +48,17 @@ def install() -> None:
                 _patch(module, name)
 
 
+def install_by_default() -> None:
+    """Do so with the first item, unless the program has let go of the clients."""
+    if not _declined:
+        install()
+
+
 def uninstall() -> None:
-    """Let go of all clients."""
-    global _finder  # noqa: PLW0603
+    """Let go of all clients, for as long as nobody calls ``install()``."""
+    global _finder, _declined  # noqa: PLW0603
     with _lock:
+        _declined = True
         if _finder in sys.meta_path:
             sys.meta_path.remove(_finder)
         _finder = None

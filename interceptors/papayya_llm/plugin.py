@@ -14,9 +14,9 @@ from papayya_llm import prices, texts
 def instrument(settings: Settings) -> None:
     """Record the calls of model clients, unless PAPAYYA_LLM says not to."""
     if settings.llm:
-        from papayya_llm import install
+        from papayya_llm import installing
 
-        install()
+        installing.install_by_default()
 
 
 @hookimpl(trylast=True)

@@ -14,7 +14,7 @@ import pytest
 
 import papayya_llm
 from papayya_core import context
-from papayya_llm import google
+from papayya_llm import google, installing
 
 LIBRARIES = ("httpx", "httpx2", "openai", "anthropic", "botocore", "google.genai")
 
@@ -80,6 +80,23 @@ def test_aliased_library() -> None:
     assert python(code) == "True False"
 
 
+@pytest.fixture
+def left_as_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the next test's first item take hold of the clients again."""
+    monkeypatch.setattr(installing, "_declined", False)
+
+
+def test_declined(left_as_found: None) -> None:
+    """Who has let go of the clients keeps them, whatever item comes first; install() takes hold."""
+    papayya_llm.uninstall()
+    installing.install_by_default()
+    assert not installing.is_installed()
+    papayya_llm.install()
+    assert installing.is_installed()
+    papayya_llm.uninstall()
+
+
+@pytest.mark.usefixtures("left_as_found")
 @pytest.mark.parametrize("library", [httpx, httpx2])
 def test_undone(library: object) -> None:
     """Installing twice wraps once, and uninstalling gives the library its own methods back."""
@@ -93,7 +110,7 @@ def test_undone(library: object) -> None:
     papayya_llm.uninstall()
 
 
-def test_wrapped_by_others() -> None:
+def test_wrapped_by_others(left_as_found: None) -> None:
     """Where somebody has wrapped our wrapper, uninstalling leaves theirs; ours is idle."""
     papayya_llm.install()
     ours = httpx.Client.send
