@@ -48,12 +48,18 @@ class Signal:
 
 
 async def finish(fn: Callable[[], Awaitable[T]]) -> T:
-    """Run a write to its end even if the caller is cancelled meanwhile: it is paid work."""
+    """Run a write to its end even if the caller is cancelled meanwhile: it is paid work.
+
+    At the end of ``asyncio.run`` it is cancelled with its caller; then it is sent again. Every write
+    of the contract may be sent twice.
+    """
     task = asyncio.ensure_future(fn())
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
+        if task.cancelled():
+            await asyncio.wait([asyncio.ensure_future(fn())])
         raise
 
 
@@ -63,14 +69,20 @@ async def claim(fn: Callable[[], Awaitable[T]], give_back: Callable[[T], Awaitab
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:  # which may come again, and more than once
-        await asyncio.wait([asyncio.ensure_future(_return(task, give_back))])
+        await asyncio.wait([asyncio.ensure_future(_return(task, fn, give_back))])
         raise
 
 
-async def _return(task: asyncio.Future[T], give_back: Callable[[T], Awaitable[object]]) -> None:
-    """Give back what a task gets, unless it gets nothing."""
+async def _return(
+    task: asyncio.Future[T],
+    fn: Callable[[], Awaitable[T]],
+    give_back: Callable[[T], Awaitable[object]],
+) -> None:
+    """Give back what a task gets, unless it gets nothing; ask again where it was cancelled too."""
     await asyncio.wait([task])
-    if not task.cancelled() and task.exception() is None:
+    if task.cancelled():
+        await give_back(await fn())
+    elif task.exception() is None:
         await give_back(task.result())
 
 

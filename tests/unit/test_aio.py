@@ -33,3 +33,48 @@ def test_a_claim_that_is_cancelled_again() -> None:
         return given, caller.cancelled()
 
     assert asyncio.run(asyncio.wait_for(scene(), 20)) == (["it"], True)
+
+
+def test_a_write_at_the_end_of_a_loop() -> None:
+    """What ``asyncio.run`` cancels together with its caller is written all the same."""
+    written: list[str] = []
+    under_way = asyncio.Event()
+
+    async def write() -> None:
+        again = under_way.is_set()
+        under_way.set()
+        if not again:
+            await asyncio.Event().wait()
+        written.append("it")
+
+    async def scene() -> asyncio.Task[None]:
+        left = asyncio.create_task(aio.finish(write))
+        await under_way.wait()
+        return left
+
+    assert asyncio.run(scene()).cancelled()
+    assert written == ["it"]
+
+
+def test_a_claim_at_the_end_of_a_loop() -> None:
+    """What was claimed then is given back."""
+    given: list[str] = []
+    under_way = asyncio.Event()
+
+    async def claim() -> str:
+        again = under_way.is_set()
+        under_way.set()
+        if not again:
+            await asyncio.Event().wait()
+        return "it"
+
+    async def give_back(what: str) -> None:
+        given.append(what)
+
+    async def scene() -> asyncio.Task[str]:
+        left = asyncio.create_task(aio.claim(claim, give_back))
+        await under_way.wait()
+        return left
+
+    assert asyncio.run(scene()).cancelled()
+    assert given == ["it"]
