@@ -6,7 +6,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from papayya_core import bounds, codec, redaction, rules, sync
 from papayya_core.call import Ending, Held, PriceQuestion, Recorded
@@ -20,17 +20,24 @@ if TYPE_CHECKING:
     from papayya_core.execution import Execution, Step
     from papayya_core.plugins import Plugins
     from papayya_core.settings import Settings
-    from papayya_core.store.store import Store
 
 logger = redaction.logger("papayya.calls")
 
 _VOID = Ending("void", error="given up before it was sent")
 
 
+class Statements(Protocol):
+    """The part of a store that calls need."""
+
+    def fetch(self, name: str, params: Any) -> list[Any]:
+        """Run a named statement."""
+        ...
+
+
 class Calls:
     """Records the calls of an item."""
 
-    def __init__(self, store: Store, plugins: Plugins, settings: Settings) -> None:
+    def __init__(self, store: Statements, plugins: Plugins, settings: Settings) -> None:
         self._store = store
         self._plugins = plugins
         self._settings = settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from papayya_core import aio, bounds, codec, redaction, rules
 from papayya_core.call import Ending, Held, PriceQuestion, Recorded
@@ -19,17 +19,24 @@ if TYPE_CHECKING:
     from papayya_core.execution import Execution, Step
     from papayya_core.plugins import Plugins
     from papayya_core.settings import Settings
-    from papayya_core.store.store_async import AsyncStore
 
 logger = redaction.logger("papayya.calls")
 
 _VOID = Ending("void", error="given up before it was sent")
 
 
+class AsyncStatements(Protocol):
+    """The part of a store that calls need."""
+
+    async def fetch(self, name: str, params: Any) -> list[Any]:
+        """Run a named statement."""
+        ...
+
+
 class AsyncCalls:
     """Records the calls of an item."""
 
-    def __init__(self, store: AsyncStore, plugins: Plugins, settings: Settings) -> None:
+    def __init__(self, store: AsyncStatements, plugins: Plugins, settings: Settings) -> None:
         self._store = store
         self._plugins = plugins
         self._settings = settings

@@ -135,6 +135,10 @@ class Runtime:
                 keeper.add_done_callback(self._keepers.discard)
         return engine
 
+    def engine_here(self) -> AsyncEngine | None:
+        """Return the engine of the running event loop, if it has one."""
+        return self._async.get(asyncio.get_running_loop())
+
     def _revive(self) -> Callable[[], object] | None:
         """Return what starts the embedded server again; another's server is theirs to start."""
         home = self.settings.home

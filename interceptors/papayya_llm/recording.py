@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from papayya_core.call import Ending, Held, Recorded
 from papayya_core.errors import PapayyaError, StoreRefused
+from papayya_llm import lending
 from papayya_llm.exchanges import Exchange
 
 
@@ -14,8 +15,8 @@ def begin(exchange: Exchange) -> Held | Recorded | None:
     Raises the signal that keeps it from being sent, and StoreError.
     """
     try:
-        engine = exchange.home.engine()
-        found = engine.calls.begin(
+        calls = lending.calls(exchange.home)
+        found = calls.begin(
             exchange.execution,
             exchange.step,
             exchange.asked,
@@ -39,7 +40,7 @@ def begin(exchange: Exchange) -> Held | Recorded | None:
 def settle(exchange: Exchange, held: Held, ending: Ending) -> None:
     """Record how it ended."""
     try:
-        engine = exchange.home.engine()
-        engine.calls.settle(exchange.execution, held, ending)
+        calls = lending.calls(exchange.home)
+        calls.settle(exchange.execution, held, ending)
     except Exception as error:  # noqa: BLE001 - as above
         exchange.fault("its end could not be recorded", error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from papayya_core.call import Ending, Held, Recorded
 from papayya_core.errors import PapayyaError, StoreRefused
+from papayya_llm import lending
 from papayya_llm.exchanges import Exchange
 
 
@@ -13,8 +14,8 @@ async def begin_async(exchange: Exchange) -> Held | Recorded | None:
     Raises the signal that keeps it from being sent, and StoreError.
     """
     try:
-        engine = await exchange.home.async_engine()
-        found = await engine.calls.begin(
+        calls = await lending.calls_async(exchange.home)
+        found = await calls.begin(
             exchange.execution,
             exchange.step,
             exchange.asked,
@@ -38,7 +39,7 @@ async def begin_async(exchange: Exchange) -> Held | Recorded | None:
 async def settle_async(exchange: Exchange, held: Held, ending: Ending) -> None:
     """Record how it ended."""
     try:
-        engine = await exchange.home.async_engine()
-        await engine.calls.settle(exchange.execution, held, ending)
+        calls = await lending.calls_async(exchange.home)
+        await calls.settle(exchange.execution, held, ending)
     except Exception as error:  # noqa: BLE001 - as above
         exchange.fault("its end could not be recorded", error)

@@ -80,11 +80,12 @@ def ending(exchange: Exchange, held: Held, response: Any, body: bytes, *, hide: 
         if hide and hasattr(response, "_content"):
             response._content = passed  # noqa: SLF001 - there is no other way to take a part out
         return heard.ending(None)
+    fields = dict(response.headers.items())
     return endings.of_answer(
         response.status_code,
-        response.headers,
+        fields,
         body,
-        exchange.read(body, response.headers) if response.status_code in endings.OK else None,
+        exchange.read(body, fields) if response.status_code in endings.OK else None,
         exchange.seconds(),
         sdk_retries=exchange.sdk_retries,
     )
