@@ -132,7 +132,7 @@ class AsyncCalls:
         return None
 
     async def settle(self, execution: Execution, held: Held, ending: Ending) -> None:
-        """Record what came of a call; one round trip. It was paid, so that nothing is raised."""
+        """Record what came of a call; one round trip. It was paid, so that no fault is raised."""
         if ending.state == "answered" and ending.answered and not ending.answered.whole:
             ending = replace(
                 ending, state="broken"
@@ -144,6 +144,8 @@ class AsyncCalls:
         try:
             answer = await aio.finish(lambda: self._write(execution, held, ending))
         except Exception as error:
+            if rules.is_interrupt(error):  # it is recorded
+                raise
             logger.exception("the end of a call of item %s was not recorded", execution.shown_key)
             reason = f"the end of a call was not recorded: {rules.describe_error(error)}"
             execution.note("call_unrecorded", reason)

@@ -156,6 +156,7 @@ def is_permanent(error: BaseException) -> bool:
 _PROVIDERS = frozenset(
     {"openai", "anthropic", "httpx", "httpx2", "httpcore", "google", "botocore", "litellm", "groq"}
 )
+_QUEUES = frozenset({"billiard", "dramatiq", "huey", "rq"})
 _READERS = frozenset({"instructor", "pydantic_ai", "langchain_core", "jsonschema"})
 _UNREADABLE = frozenset(
     {
@@ -214,6 +215,11 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             return
         yield link
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Tell whether an error comes from outside, at whatever line: a time limit of a queue."""
+    return _root(error) in _QUEUES
 
 
 def status_of(error: BaseException) -> int | None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from papayya_core import rules
 from papayya_core.call import Ending, Held, Recorded
 from papayya_core.errors import PapayyaError, StoreRefused
 from papayya_llm import lending
@@ -31,7 +32,9 @@ def begin(exchange: Exchange) -> Held | Recorded | None:
         return None
     except PapayyaError:
         raise
-    except Exception as error:  # noqa: BLE001 - ours, and none of the caller's business
+    except Exception as error:
+        if rules.is_interrupt(error):
+            raise
         exchange.fault("it could not be recorded", error)
         return None
     return found
@@ -42,5 +45,7 @@ def settle(exchange: Exchange, held: Held, ending: Ending) -> None:
     try:
         calls = lending.calls(exchange.home)
         calls.settle(exchange.execution, held, ending)
-    except Exception as error:  # noqa: BLE001 - as above
+    except Exception as error:
+        if rules.is_interrupt(error):
+            raise
         exchange.fault("its end could not be recorded", error)

@@ -12,8 +12,10 @@ import httpx
 import httpx2
 import openai
 import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
 
 from papayya import bind
+from papayya_core.store.store import Store
 from tests.integration.llm import shapes
 from tests.integration.llm.shapes import ASK, ASK_CLAUDE, KEY
 from tests.integration.llm.world import BEDROCK, World, until
@@ -254,3 +256,30 @@ def test_sdk_retries_left_to_the_steps(world: World) -> None:
     world.once(call)
     call()
     assert attempts == [1, 3]
+
+
+@pytest.mark.parametrize(("name", "states"), [("hold", ["void"]), ("settle", ["answered"])])
+def test_time_limit_in_our_own_lines(
+    world: World, monkeypatch: pytest.MonkeyPatch, name: str, states: list[str]
+) -> None:
+    """A queue's time limit that falls into a hold or a settlement reaches the task, and is no fault."""
+    own, limits = Store.fetch, [SoftTimeLimitExceeded(9)]
+
+    def fetch(store: Store, statement: str, *args: Any) -> Any:
+        found = own(store, statement, *args)
+        if statement == name and limits:
+            raise limits.pop()
+        return found
+
+    def call() -> str:
+        with pytest.raises(SoftTimeLimitExceeded):
+            httpx.post(f"{world.url}/v1/chat/completions", json=ASK, headers=headers)
+        return "in time"
+
+    headers = {"authorization": f"Bearer {KEY}", "user-agent": "OpenAI/Python"}
+    monkeypatch.setattr(Store, "fetch", fetch)
+    before = len(world.stand_in.entries())
+    assert world.once(call) == "in time"
+    assert world.calls() == states
+    assert len(world.stand_in.entries()) - before == (name == "settle")
+    assert world.findings() == []
