@@ -44,9 +44,10 @@ class CallBook:
         """Tell whether anything was asked in a step."""
         return scope in self._taken
 
-    def compare_once(self, scope: bytes) -> bool:
-        """Tell whether nobody has asked yet how the requests of a step differ from earlier ones."""
-        with self._mutex:
-            fresh = scope not in self._compared
-            self._compared.add(scope)
-        return fresh
+    def is_fresh(self, scope: bytes) -> bool:
+        """Tell whether no request of a step has missed the journal yet."""
+        return scope not in self._compared
+
+    def compared(self, scope: bytes) -> None:
+        """A request has missed the journal, and was compared with what its step asked before."""
+        self._compared.add(scope)

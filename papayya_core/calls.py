@@ -74,7 +74,7 @@ class Calls:
             "key": key,
             "ordinal": ordinal,
             "budgeted": execution.is_budgeted,
-            "near": execution.calls.compare_once(scope),
+            "near": execution.calls.is_fresh(scope),
         }
 
         def hold() -> list[Any]:
@@ -103,6 +103,7 @@ class Calls:
         if body is not None:
             answer = rows.unpack_bytes(number, body)
             return Recorded(status, tuple((name, text) for name, text in headers or ()), answer)
+        execution.calls.compared(held.scope)
         if near is not None:
             with suppress(Exception):  # it is for a finding alone
                 held.near = rows.unpack_bytes(near_codec, near)

@@ -73,7 +73,7 @@ class AsyncCalls:
             "key": key,
             "ordinal": ordinal,
             "budgeted": execution.is_budgeted,
-            "near": execution.calls.compare_once(scope),
+            "near": execution.calls.is_fresh(scope),
         }
 
         async def hold() -> list[Any]:
@@ -102,6 +102,7 @@ class AsyncCalls:
         if body is not None:
             answer = rows.unpack_bytes(number, body)
             return Recorded(status, tuple((name, text) for name, text in headers or ()), answer)
+        execution.calls.compared(held.scope)
         if near is not None:
             with suppress(Exception):  # it is for a finding alone
                 held.near = rows.unpack_bytes(near_codec, near)

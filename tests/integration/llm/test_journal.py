@@ -98,6 +98,15 @@ def test_changed_question(shared: World) -> None:
     assert "aaaaaaaa" not in reason
 
 
+def test_changed_after_an_answer(shared: World) -> None:
+    """The changed question is found also where the ones before it are answered from the journal."""
+    before, seconds = len(shared.findings()), iter(["second?", "another?"])
+    found = shared.twice(lambda: [ask(shared, "first?"), ask(shared, next(seconds))])
+    assert found.requests == [2, 1]
+    [reason] = [why for check, why in shared.findings()[before:] if check == "replay_miss"]
+    assert "another" in reason
+
+
 def test_volatile_fields(shared: World) -> None:
     """Who asks, and what for, is no part of the question."""
     users = iter(["ann", "bob"])
