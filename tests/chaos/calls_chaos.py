@@ -53,7 +53,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "timeout": {"seconds": 2},
 }
 RARE = frozenset({"schema_violation", "null_tool_call"})  # few requests can have them
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 EACH_S = 0.4  # an item, at most, on the slowest machine
 ENDED = "SELECT count(*) FROM papayya.item WHERE finished_at IS NOT NULL AND send_at IS NULL"
 PENDING = "SELECT count(*) FROM papayya.call WHERE state = 'pending'"
@@ -133,7 +133,7 @@ class Market:
         number = self.plan.concurrency
         worker = CeleryWorker(APP, self.folder, name=name, concurrency=number, env=env)
         self._stack.callback(worker.program.kill_group)
-        worker.start()
+        worker.start(PATIENCE_S)
         return worker
 
     def query(self, statement: str, *params: Any) -> list[Any]:
@@ -175,7 +175,7 @@ class Market:
         """Kill a worker, with its children or without, and start it again."""
         worker = self.luck.choice(self.workers)
         worker.kill_parent(orphans=self.luck.random() < 0.5)
-        worker.start()
+        worker.start(PATIENCE_S)
         self.killed["parents"] += 1
 
     def kill_postgres(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 from papayya_core.fake_provider.faults import KINDS
 from tests.chaos.calls_chaos import Plan, unleash
 
-PLAN = Plan(items=100, rate=0.06, workers=1, concurrency=6, children=1, parents=1, postgres=0)
+PLAN = Plan(items=80, rate=0.08, workers=1, concurrency=6, children=1, parents=1, postgres=0)
 
 
 @pytest.mark.timeout(300)
