@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test lint format generate counts bench tax chaos money compat
+.PHONY: help setup demo check test lint format generate counts bench tax overhead chaos money compat
 .PHONY: lint-format lint-code lint-types lint-layers lint-twins
 .NOTPARALLEL:
 
@@ -63,6 +63,9 @@ bench: $(READY) ## measure what a checkpoint costs
 
 tax: $(READY) ## measure what Papayya costs a Celery task; needs redis-server
 	@$(PYTHON_IN) -m tests.benchmarks.celery_tax $(ARGS)
+
+overhead: $(READY) ## measure what recording a call to a model costs
+	@$(PYTHON_IN) -m tests.benchmarks.llm_overhead $(ARGS)
 
 chaos: $(READY) ## kill Celery workers, brokers and Postgres for five minutes; ARGS="--broker rabbitmq"
 	@$(PYTHON_IN) -m tests.chaos.celery_chaos $(ARGS)
