@@ -70,6 +70,7 @@ _SLACK_HOOK = r"hooks\.slack\.com/(?:services|workflows)/([A-Za-z0-9_/-]{16,})"
 _DISCORD_HOOK = r"/api/webhooks/[0-9]{5,25}/([A-Za-z0-9_-]{16,})"
 _AZURE_KEY = r"(?:AccountKey|SharedAccessKey)=([A-Za-z0-9+/%]{20,}={0,2})"
 _SAS = r"[?&;]sig=([A-Za-z0-9%+/]{16,}={0,2})"
+_IN_A_URL = r"(?:[?&;]|u0026)key=(?=[A-Za-z._~%+/-]{0,200}[0-9])([A-Za-z0-9._~%+/-]{16,512}={0,2})"
 _SENDGRID = _START_OF_RUN + r"SG\.[A-Za-z0-9_-]{16,64}\.[A-Za-z0-9_-]{16,}"
 _TELEGRAM = r"(?<![A-Za-z0-9_-])[0-9]{6,12}:AA[A-Za-z0-9_-]{30,}"
 _URL = r"(?<=://)[^\s/:@\"'<>]{0,256}:([^\s/\"'<>\[][^\s/\"'<>]{0,511})@"
@@ -107,6 +108,7 @@ FORMATS: tuple[Format, ...] = (
     _word("replicate token", "r8_", least=20),
     _other("telegram token", ":AA", _TELEGRAM),
     _other("azure key", "Key=", _AZURE_KEY),
+    _other("url key", "key=", _IN_A_URL),
     _other("azure signature", "sig=", _SAS),
     _word("digitalocean token", "dop_v1_", "doo_v1_", "dor_v1_", of="a-f0-9", least=20),
     _word("shopify token", "shpat_", "shpca_", "shppa_", "shpss_", "shpua_", of="A-Fa-f0-9"),

@@ -23,6 +23,7 @@ _QUOTED = (
     r"|\"(?P<double>(?:[^\"\\\n]|\\.){1,4096})\""
     r"|'(?P<single>(?:[^'\\\n]|\\.){1,4096})')"
 )
+_QUOTES = frozenset({"escaped", "double", "single"})
 _HEADER = r"(?:proxy-)?authorization|x-[a-z-]{0,30}(?:key|token)|api-key|(?:set-)?cookie"
 _IS_HEADER = re.compile(_HEADER, re.IGNORECASE)
 _NAME = re.compile(rf"(?P<name>{_STRONG}|{_WEAK})[0-9]{{0,2}}\Z", re.IGNORECASE)
@@ -92,9 +93,10 @@ def _replace(found: re.Match[str]) -> str:
     start, end = 0 if bare else _after_scheme(name, value), len(value)
     if bare:
         end = len(value.rstrip(").:]}|"))
-    if not _is_secret(name, value[start:end], bare=bare, ends=_ends(found, group, end)):
-        return found.group()
     at, shown = found.start(group) - found.start(), found.group()
+    if not _is_secret(name, value[start:end], bare=bare, ends=_ends(found, group, end)):
+        quoted = group in _QUOTES  # it may hold some
+        return shown[:at] + withhold(value) + shown[at + len(value) :] if quoted else shown
     return shown[: at + start] + _marked(name, value[start:end]) + shown[at + end :]
 
 

@@ -96,6 +96,17 @@ INSIDE = [  # a text, what is secret in it, and what it becomes
     ("Cookie: sid=abc; theme=dark\nHost: x", "sid=abc", "Cookie: [cookie]\nHost: x"),
     ("[('x-api-key', 'abc123abc')]", "abc123abc", "[('x-api-key', '[api key]')]"),
     ("[(b'set-cookie', b'sid=1; Path=/')]", "sid=1", "[(b'set-cookie', b'[set cookie]')]"),
+    (
+        "{'secret': '{\"api_key\": \"a1b2c3d4e5\"}'}",
+        "a1b2",
+        "{'secret': '{\"api_key\": \"[api key]\"}'}",
+    ),
+    ("'token': 'x-api-key: a1b2c3d4e5'", "a1b2", "'token': 'x-api-key: [api key]'"),
+    (
+        f"https://x.org/talk?key={TEXT[:32]}&alt=json",
+        TEXT[:32],
+        "https://x.org/talk?key=[url key …D1fG]&alt=json",
+    ),
     (f"key:\\nsk-proj-{TEXT}", TEXT, "key:\\n[openai key …7nP9]"),
     (f"?k=%20ghp_{TEXT[:36]}", TEXT[:36], "?k=%20[github token …3hJ5]"),
 ]
@@ -117,6 +128,7 @@ ORDINARY = [
     "data:image/png;base64," + base64.b64encode(bytes(range(256)) * 40).decode(),
     "cookie: a small cake. Cookies are baked; eyJ is nothing, and SG.1 neither.",
     "me@example.com 4111 1111 1111 1111",
+    "https://x.org/docs?key=a-long-and-winding-name&key=short1",
     "[openai key …x3Fq]",
 ]
 
@@ -350,7 +362,22 @@ def test_filter_is_everywhere() -> None:
 
 
 HOSTILE = ["sk-", "eyJ", "eyJaaaaaaaa.", "-----BEGIN PRIVATE KEY-----", 'password="', "token:'\""]
-HOSTILE += ["://a:", "a@", "4444 ", "Bearer a", "cookie:a=", "x-", 'token\\\\\\"', "://", "-", "{"]
+HOSTILE += [
+    "?key=",
+    "?key=a",
+    "'token':'",
+    "\"token\":\"'token':'",
+    "://a:",
+    "a@",
+    "4444 ",
+    "Bearer a",
+    "cookie:a=",
+    "x-",
+    'token\\\\\\"',
+    "://",
+    "-",
+    "{",
+]
 
 
 @pytest.mark.parametrize("part", HOSTILE)
