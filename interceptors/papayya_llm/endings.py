@@ -11,7 +11,7 @@ from papayya_core.call import Answered, CallState, Ending
 from papayya_llm import headers
 
 OK = range(200, 300)
-ERROR_TEXT = 500
+READ, ERROR_TEXT = 20_000, 500
 _LINKS = 10  # of a chain of causes
 _MARK = ("x-papayya-usage", "added")
 NEVER_SENT = frozenset(
@@ -124,5 +124,5 @@ def _answer_of(error: BaseException) -> tuple[int | None, Mapping[str, str]]:
 
 
 def _refusal(status: int, body: bytes | None) -> str:
-    text = (body or b"")[: 4 * ERROR_TEXT].decode("utf-8", "replace").strip()[:ERROR_TEXT]
-    return rules.storable(f"{status}: {text}" if text else str(status))
+    text = rules.presentable((body or b"")[:READ].decode("utf-8", "replace").strip())[:ERROR_TEXT]
+    return f"{status}: {text}" if text else str(status)
