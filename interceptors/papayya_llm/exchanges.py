@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from papayya_core import context, rules
+from papayya_core import context, rules, vault
 from papayya_core.call import Answered, Asked, Held
 from papayya_core.execution import Execution, Step
 from papayya_core.redaction import logger as redacting
 from papayya_core.redaction import redact
+from papayya_core.redaction.names import secret_name
 from papayya_core.runtime import Runtime, runtime
 from papayya_llm import foreign, headers, journal, prices, schemas
 from papayya_llm.foreign import Foreign
@@ -68,7 +69,14 @@ class Exchange:
             return
         try:
             before, volatile = json.loads(held.near), self.schema.volatile
-            where = journal.difference(before, self.body, volatile=volatile, redact=redact)
+            where = journal.difference(
+                before,
+                self.body,
+                volatile=volatile,
+                redact=redact,
+                is_secret=secret_name,
+                values=not vault.is_on(),
+            )
         except Exception as error:  # noqa: BLE001 - ours, and none of the caller's business
             self.fault("it could not be compared", error)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Collection
 from itertools import zip_longest
 from typing import Any
@@ -13,6 +14,7 @@ from papayya_llm.schemas.base import Schema
 
 _SHOWN = 40
 _ABSENT: Any = object()
+_INDEX = re.compile(r"(?:\[[0-9]+\])+\Z")
 
 
 def key(schema: Schema, path: str, body: Any, volatile: Collection[str] | None = None) -> bytes:
@@ -50,16 +52,22 @@ def difference(
     *,
     volatile: Collection[str] = (),
     redact: Callable[[str], str] = str,
+    is_secret: Callable[[str], object] = lambda _: False,
+    values: bool = True,
 ) -> str:
     """Name the first JSON path where two requests differ, with both values, cut short.
 
     "" when they are the same. ``redact`` is given each text before it is cut, so that it sees a
-    secret whole.
+    secret whole; ``is_secret`` the name of the field. Without ``values``, the path alone.
     """
     found = _first(*(callids.numbered(without(body, volatile)) for body in (old, new)))
     if found is None:
         return ""
     path, before, after = found
+    if not values:
+        return path
+    if is_secret(_INDEX.sub("", path).rpartition(".")[2].rstrip('"]')):
+        return f"{path}: differs in what is withheld"
     if isinstance(before, str) and isinstance(after, str):
         before, after = redact(before), redact(after)
         if before == after:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from papayya_core.redaction.names import secret_name
 from papayya_llm import journal, schemas
 
 CHAT = schemas.by_name("openai.chat")
@@ -177,6 +178,19 @@ def test_redacted() -> None:
     old, new = {"k": "sk-" + "a" * 60}, {"k": "sk-" + "a" * 59 + "b"}
     assert journal.difference(old, new, redact=redact) == "$.k: differs in what is withheld"
     assert journal.difference(old, {"k": 1}, redact=redact) == '$.k: "[key]" → 1'
+
+
+def test_difference_withholds_by_name() -> None:
+    """The value of a field with a secret's name is not shown, nor any value where none may be."""
+    old = {"arguments": [{"password": ["hunter2"]}]}
+    new = {"arguments": [{"password": ["hunter3"]}]}
+    path = "$.arguments[0].password[0]"
+    assert "hunter2" in journal.difference(old, new)
+    shown = journal.difference(old, new, is_secret=secret_name)
+    assert shown == f"{path}: differs in what is withheld"
+    assert journal.difference(old, new, values=False) == path
+    odd = journal.difference({"x-api-key": "a1"}, {"x-api-key": "b2"}, is_secret=secret_name)
+    assert odd == '$["x-api-key"]: differs in what is withheld'
 
 
 def test_deep_bodies_differ() -> None:
