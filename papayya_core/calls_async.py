@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from papayya_core import aio, bounds, codec, redaction, rules
 from papayya_core.call import Ending, Held, PriceQuestion, Recorded
 from papayya_core.contract import Checkpointed
+from papayya_core.results import unlocking
 from papayya_core.store import callparams, rows
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class AsyncCalls:
         held = Held(0, scope, key, ordinal, asked, datetime.now(UTC), turn=turn)
         most = bounds.bound(asked)
         params = callparams.hold_params(
-            asked, most, self._bound(asked, most, held), url, self._kept(execution, request)
+            asked, most, self._bound(asked, most, held), url, self._asked(execution, request)
         )
         params |= {
             "item": execution.item_id,
@@ -85,14 +86,16 @@ class AsyncCalls:
 
         try:
             [row] = await aio.claim(hold, take_back)
-            return self._begun(execution, held, row)
+            return self._begun(execution, step, held, row)
         except BaseException:
             execution.calls.free(scope, key, ordinal, turn)
             raise
 
-    def _begun(self, execution: Execution, held: Held, row: Any) -> Held | Recorded | None:
+    def _begun(
+        self, execution: Execution, step: Step | None, held: Held, row: Any
+    ) -> Held | Recorded | None:
         verdict, held.id, held.bound_nusd, held.resampled, status, headers, number, body = row[:8]
-        near_codec, near, left_nusd = row[8:]
+        near_codec, near, left_nusd, unkept = row[8:]
         if verdict == "ended":
             execution.calls.free(held.scope, held.key, held.ordinal, held.turn)
             return None
@@ -100,13 +103,43 @@ class AsyncCalls:
         if verdict != "go":
             execution.obey()
         if body is not None:
-            answer = rows.unpack_bytes(number, body)
-            return Recorded(status, tuple((name, text) for name, text in headers or ()), answer)
+            fields = tuple((name, text) for name, text in headers or ())
+            with unlocking(execution):
+                return Recorded(status, fields, rows.unpack_bytes(number, body))
         execution.calls.compared(held.scope)
         if near is not None:
             with suppress(Exception):  # it is for a finding alone
                 held.near = rows.unpack_bytes(near_codec, near)
+        if unkept:
+            self._paid_again(execution, step.n if step is not None else None)
         return held
+
+    def _paid_again(self, execution: Execution, n: int | None) -> None:
+        """Say, once for each step, that an answer is bought a second time."""
+        capture = self._capture(execution)
+        why = "" if capture == "full" else f" (capture is {capture})"
+        if not any(each.check == "paid_again" and each.n == n for each in execution.findings):
+            reason = (
+                f"a request that was answered before is paid again: its answer was not kept{why}"
+            )
+            execution.note("paid_again", reason, n)
+
+    def _asked(self, execution: Execution, data: bytes) -> Body | None:
+        return self._noted(execution, self._kept(execution, data), "a request", "nobody can see it")
+
+    def _answer(self, execution: Execution, data: bytes | None) -> Body | None:
+        """Pack an answer for the journal; say so when it cannot be kept whole."""
+        then = "if the item runs again, it is paid again"
+        if data is None and self._capture(execution) == "full":
+            execution.note("unstored", f"an answer was not kept: {then}")
+        return self._noted(execution, self._kept(execution, data), "an answer", then)
+
+    def _noted(self, execution: Execution, body: Body | None, what: str, then: str) -> Body | None:
+        limit = self._settings.max_payload_bytes
+        if body is not None and body.size > limit and self._capture(execution) == "full":
+            why = f"{body.size:,} bytes are more than PAPAYYA_MAX_PAYLOAD_BYTES={limit:,}"
+            execution.note("too_large", f"{what} was not kept: {why}; {then}")
+        return body
 
     def _kept(self, execution: Execution, data: bytes | None) -> Body | None:
         return callparams.kept(data, self._capture(execution), self._settings.max_payload_bytes)
@@ -163,8 +196,8 @@ class AsyncCalls:
             if priced is not None:
                 params |= {"cost": priced.nusd, "source": priced.source}
         params |= callparams.token_params(tokens) | {"estimated": estimated}
-        body = ending.body if ending.state == "answered" else None
-        params |= callparams.payload(self._kept(execution, body))
+        body = self._answer(execution, ending.body) if ending.state == "answered" else None
+        params |= callparams.payload(body)
         params["budgeted"] = execution.is_budgeted
         [[verdict, _, left_nusd]] = await self._store.fetch("settle", params)
         return Checkpointed(verdict, stored=True, left_nusd=left_nusd)

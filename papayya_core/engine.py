@@ -17,6 +17,7 @@ from papayya_core.errors import (
     BudgetPaused,
     HandPaused,
     ItemCancelled,
+    ItemLocked,
     ItemTimedOut,
     LeaseLost,
     OutputUnavailable,
@@ -30,6 +31,7 @@ from papayya_core.execution import Execution
 from papayya_core.results import store_value, unstored
 from papayya_core.steps import Steps
 from papayya_core.store import rows
+from papayya_core.vault import Locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -133,6 +135,10 @@ class Engine:
             ended = self.release(execution, "paused", signal.reason, paused_by=by)
         elif isinstance(signal, ItemCancelled):
             ended = self._close(execution, "cancelled", signal.reason, [])
+        elif isinstance(signal, ItemLocked):
+            finding = Finding("locked", "failed", signal.reason)
+            ended = self._close(execution, "failed", signal.reason, [finding])
+            ended.error = Locked(signal.reason)
         else:
             check = signal.limit if isinstance(signal, ItemTimedOut) else "signal"
             finding = Finding(check, "failed", signal.reason)
@@ -231,13 +237,14 @@ class Engine:
     ) -> Ended:
         """End a dispatch, not its item: queued, waiting or paused. Finished steps are kept."""
         execution.leave()
+        reason = rules.presentable(reason)
         if execution.before_parking is not None and state != "queued":
             execution.before_parking(state, reason)
         verdict = self.store.release(
             execution.item_id,
             execution.fence,
             state,
-            reason=rules.presentable(reason),
+            reason=reason,
             delay=delay,
             findings=execution.findings,
             cost_nusd=execution.cost_nusd,

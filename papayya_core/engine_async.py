@@ -16,6 +16,7 @@ from papayya_core.errors import (
     BudgetPaused,
     HandPaused,
     ItemCancelled,
+    ItemLocked,
     ItemTimedOut,
     LeaseLost,
     OutputUnavailable,
@@ -29,6 +30,7 @@ from papayya_core.execution import Execution
 from papayya_core.results import store_value, unstored
 from papayya_core.steps_async import AsyncSteps
 from papayya_core.store import rows
+from papayya_core.vault import Locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -132,6 +134,10 @@ class AsyncEngine:
             ended = await self.release(execution, "paused", signal.reason, paused_by=by)
         elif isinstance(signal, ItemCancelled):
             ended = await self._close(execution, "cancelled", signal.reason, [])
+        elif isinstance(signal, ItemLocked):
+            finding = Finding("locked", "failed", signal.reason)
+            ended = await self._close(execution, "failed", signal.reason, [finding])
+            ended.error = Locked(signal.reason)
         else:
             check = signal.limit if isinstance(signal, ItemTimedOut) else "signal"
             finding = Finding(check, "failed", signal.reason)
@@ -234,13 +240,14 @@ class AsyncEngine:
     ) -> Ended:
         """End a dispatch, not its item: queued, waiting or paused. Finished steps are kept."""
         execution.leave()
+        reason = rules.presentable(reason)
         if execution.before_parking is not None and state != "queued":
             execution.before_parking(state, reason)
         verdict = await self.store.release(
             execution.item_id,
             execution.fence,
             state,
-            reason=rules.presentable(reason),
+            reason=reason,
             delay=delay,
             findings=execution.findings,
             cost_nusd=execution.cost_nusd,

@@ -25,6 +25,7 @@ Signal (BaseException)       control flow; a user's ``except Exception`` must no
 ├── Throttled                the item waits until a due time
 ├── ItemCancelled            somebody cancelled the item
 ├── ItemTimedOut             the item passed its ``max_seconds`` or ``max_steps``
+├── ItemLocked               what the item goes on from cannot be read here, and was paid for
 └── LeaseLost                another worker took the item over; nothing here counts any more
 """
 
@@ -144,6 +145,10 @@ class ItemTimedOut(Signal):
     def __init__(self, reason: str, limit: str) -> None:
         super().__init__(reason)
         self.limit = limit
+
+
+class ItemLocked(Signal):
+    """What the item goes on from cannot be read here; it ends, so that nothing is paid twice."""
 
 
 class LeaseLost(Signal):

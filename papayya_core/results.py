@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from papayya_core import codec, rules, vault
 from papayya_core.contract import Body, Finding
+from papayya_core.errors import ItemLocked
 from papayya_core.store import rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from papayya_core.execution import Execution
 
 
 class Stored(NamedTuple):
@@ -44,3 +51,13 @@ def store_value(value: object, encoders: codec.Encoders | None, inline: int, lim
 def unstored(stored: Stored, what: str, severity: Any, n: int | None = None) -> Finding:
     """Say that a value could not be stored, and what follows from it."""
     return Finding(stored.check, severity, f"{what} was not stored: {stored.why}", n=n)
+
+
+@contextmanager
+def unlocking(execution: Execution) -> Iterator[None]:
+    """Read what was paid; what cannot be read must not be paid again, so that the item ends."""
+    try:
+        yield
+    except (vault.Locked, codec.Undecodable) as error:
+        signal = execution.trip(ItemLocked(f"what was paid for cannot be read: {error}"))
+        raise signal.with_traceback(None) from None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from papayya_core import codec, context, rules, sync
 from papayya_core.contract import Finding, Known, StepCall
 from papayya_core.errors import ItemFailed, Signal, StoreUnavailable, Throttled
-from papayya_core.results import store_value, unstored
+from papayya_core.results import store_value, unlocking, unstored
 
 if TYPE_CHECKING:
     from papayya_core.calls import Calls
@@ -60,7 +60,8 @@ class Steps:
         """Read a finished result; if it cannot be read back, the step runs again."""
         text = known.text
         if text is None and known.result_hash is not None:
-            text = self._store.load_payload(execution.item_id, known.result_hash)
+            with unlocking(execution):
+                text = self._store.load_payload(execution.item_id, known.result_hash)
         try:
             if text is not None:
                 return True, codec.decode(text, self._plugins.encoders)

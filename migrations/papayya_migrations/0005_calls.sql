@@ -36,13 +36,14 @@ CREATE FUNCTION papayya.is_own_end_v1(p_ending papayya.ending, p_state papayya.i
 -- status. The token makes a hold that is sent twice (the connection broke) one hold.
 -- p_bound: nano-dollars at most, as the caller knows prices; the table of prices goes before. p_prompt, p_output: tokens at
 -- most, NULL without a bound. p_near: where there is no answer though the item ran before, say what was asked then.
+-- unkept: there was an answer, and it was not kept.
 CREATE FUNCTION papayya.hold_v1(
     p_item bigint, p_fence bigint, p_token bigint, p_n int, p_scope bytea, p_key bytea, p_ordinal int, p_kind papayya.call_kind,
     p_provider text, p_schema text, p_url text, p_model text, p_streamed boolean, p_samples int, p_tools text[],
     p_prompt bigint, p_output bigint, p_bound bigint, p_unbounded text,
     p_hash bytea, p_codec int, p_size int, p_body bytea, p_budgeted boolean, p_near boolean,
     OUT verdict text, OUT call_id bigint, OUT bound_nusd bigint, OUT resampled boolean, OUT status int, OUT headers json,
-    OUT codec smallint, OUT body bytea, OUT near_codec smallint, OUT near_body bytea, OUT left_nusd bigint)
+    OUT codec smallint, OUT body bytea, OUT near_codec smallint, OUT near_body bytea, OUT left_nusd bigint, OUT unkept boolean)
     LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := papayya.now();
@@ -87,7 +88,8 @@ BEGIN
     END IF;
     IF p_fence = 0 THEN verdict := 'ended'; RETURN; END IF;
 
-    SELECT count(*) + 1, coalesce(bool_or(k.rejected), false) INTO v_attempt, resampled FROM papayya.call k
+    SELECT count(*) + 1, coalesce(bool_or(k.rejected), false), coalesce(bool_or(k.state = 'answered' AND NOT k.rejected), false)
+    INTO v_attempt, resampled, unkept FROM papayya.call k
     WHERE k.item_id = p_item AND k.scope = p_scope AND k.key = p_key AND k.ordinal = p_ordinal AND k.state <> 'replayed';
     IF p_near AND v_began > i.started_at THEN
         SELECT p.codec, p.body INTO near_codec, near_body

@@ -11,6 +11,11 @@ FROM papayya.register_agent_v1(%(name)s, %(version)s, %(entrypoint)s, %(model)s,
 SELECT run_id, existed, cancelled
 FROM papayya.start_run_v1(%(name)s, %(label)s, %(carrier)s, %(expect_count)s, %(expect_keys)s::text[], %(budget_nusd)s);
 
+-- name: sample_input
+-- An input of a run, to see whether it can be read here.
+SELECT p.codec, p.body FROM papayya.item i JOIN papayya.payload p ON p.tenant_id = i.tenant_id AND p.hash = i.input_hash
+WHERE i.run_id = %(run)s LIMIT 1;
+
 -- name: set_budget
 -- The cap of a run, or of one agent within it.
 SELECT papayya.set_budget_v1(%(run)s, %(agent)s, %(limit_nusd)s);
@@ -206,7 +211,7 @@ ORDER BY i.id LIMIT %(limit)s;
 
 -- name: hold
 -- Before a call: the answer of the journal, or a hold.
-SELECT verdict, call_id, bound_nusd, resampled, status, headers, codec, body, near_codec, near_body, left_nusd
+SELECT verdict, call_id, bound_nusd, resampled, status, headers, codec, body, near_codec, near_body, left_nusd, unkept
 FROM papayya.hold_v1(%(item)s, %(fence)s, %(token)s, %(n)s::int, %(scope)b, %(key)b, %(ordinal)s::int, %(kind)s::papayya.call_kind,
                      %(provider)s, %(schema)s, %(url)s, %(model)s, %(streamed)s, %(samples)s::int, %(tools)s::text[],
                      %(prompt)s, %(output)s, %(bound)s, %(unbounded)s, %(hash)b, %(codec)s::int, %(size)s::int, %(body)b,

@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 from psycopg.types.numeric import Int8Dumper
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from papayya_core import redaction, sync
+from papayya_core import redaction, rules, sync, vault
 from papayya_core.contract import AgentRef, Captured, Checkpointed, Closed, Opened, Run, Whose
 from papayya_core.errors import StoreRefused, StoreUnavailable
 from papayya_core.store import rows
@@ -131,7 +131,7 @@ class Store:
                 "version": agent.version,
                 "entrypoint": agent.entrypoint,
                 "model": agent.model,
-                "instructions": agent.instructions,
+                "instructions": rules.presentable(agent.instructions or "") or None,
                 "tools": Jsonb(list(agent.tools)),
                 "max_steps": agent.max_steps,
                 "max_seconds": agent.max_seconds,
@@ -152,7 +152,10 @@ class Store:
         explicit: bool = True,
         tenant: str | None = None,
     ) -> Run:
-        """Make a run, or go on with the one of that name."""
+        """Make a run, or go on with the one of that name.
+
+        Raises Locked where its items are encrypted, and cannot be read here.
+        """
         [row] = self.fetch(
             "start_run",
             {
@@ -165,7 +168,25 @@ class Store:
             },
         )
         run_id, existed, cancelled = row
+        if existed:
+            self._check_key(name, run_id)
         return Run(run_id, name, existed, cancelled, explicit, tenant)
+
+    def _check_key(self, name: str, run_id: int) -> None:
+        """Look whether an input of a run can be read; else its items would be other ones here."""
+        for codec, body in self.fetch("sample_input", {"run": run_id}):
+            try:
+                rows.unpack_bytes(codec, body)
+            except vault.Locked as error:
+                raise vault.Locked(
+                    f"run {name} was begun with an encryption key: {error}"
+                ) from None
+            if vault.is_on() and codec != rows.ENCRYPTED:
+                logger.warning(
+                    "run %s was begun without an encryption key: with one, items that are named by"
+                    " their input are other items, and are paid for again",
+                    name,
+                )
 
     def set_budget(self, run_id: int, agent_id: int | None, limit_nusd: int) -> None:
         """Cap what a run, or one agent within it, may spend."""

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from psycopg.types.numeric import Int8Dumper
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
-from papayya_core import aio, redaction
+from papayya_core import aio, redaction, rules, vault
 from papayya_core.contract import AgentRef, Captured, Checkpointed, Closed, Opened, Run, Whose
 from papayya_core.errors import StoreRefused, StoreUnavailable
 from papayya_core.store import rows
@@ -130,7 +130,7 @@ class AsyncStore:
                 "version": agent.version,
                 "entrypoint": agent.entrypoint,
                 "model": agent.model,
-                "instructions": agent.instructions,
+                "instructions": rules.presentable(agent.instructions or "") or None,
                 "tools": Jsonb(list(agent.tools)),
                 "max_steps": agent.max_steps,
                 "max_seconds": agent.max_seconds,
@@ -151,7 +151,10 @@ class AsyncStore:
         explicit: bool = True,
         tenant: str | None = None,
     ) -> Run:
-        """Make a run, or go on with the one of that name."""
+        """Make a run, or go on with the one of that name.
+
+        Raises Locked where its items are encrypted, and cannot be read here.
+        """
         [row] = await self.fetch(
             "start_run",
             {
@@ -164,7 +167,25 @@ class AsyncStore:
             },
         )
         run_id, existed, cancelled = row
+        if existed:
+            await self._check_key(name, run_id)
         return Run(run_id, name, existed, cancelled, explicit, tenant)
+
+    async def _check_key(self, name: str, run_id: int) -> None:
+        """Look whether an input of a run can be read; else its items would be other ones here."""
+        for codec, body in await self.fetch("sample_input", {"run": run_id}):
+            try:
+                rows.unpack_bytes(codec, body)
+            except vault.Locked as error:
+                raise vault.Locked(
+                    f"run {name} was begun with an encryption key: {error}"
+                ) from None
+            if vault.is_on() and codec != rows.ENCRYPTED:
+                logger.warning(
+                    "run %s was begun without an encryption key: with one, items that are named by"
+                    " their input are other items, and are paid for again",
+                    name,
+                )
 
     async def set_budget(self, run_id: int, agent_id: int | None, limit_nusd: int) -> None:
         """Cap what a run, or one agent within it, may spend."""

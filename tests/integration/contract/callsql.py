@@ -29,6 +29,7 @@ class Hold(NamedTuple):
     near_codec: int | None
     near_body: bytes | None
     left_nusd: int | None
+    unkept: bool | None
 
 
 def hold(db: Contract, item: int, fence: int, **options: Any) -> Hold:
