@@ -134,8 +134,11 @@ class Machine(RuleBasedStateMachine):
             self.release(fence, state, by, draw(st.integers(0, 9)))
 
     def hold(self, fence: Fence, scope: bytes, ordinal: int) -> None:
-        """Nothing is held under an old fence; what is answered is what was paid for."""
-        live = self.db.one("SELECT ended_at IS NULL FROM papayya.dispatch WHERE id = %s", fence[1])
+        """Nothing is held under an old fence, but for what an ended item has left running; what is
+        answered is what was paid for."""
+        may = "SELECT d.ended_at IS NULL OR (d.ending IN ('completed', 'failed') AND d.ending::text = i.state::text)"
+        of = " FROM papayya.dispatch d JOIN papayya.item i ON i.id = d.item_id WHERE d.id = %s"
+        live = self.db.one(may + of, fence[1])
         found = hold(self.db, *fence, scope=scope, ordinal=ordinal)
         assert (found.verdict == "lost") == (not live)
         answers = "SELECT count(*) FROM papayya.call WHERE state = 'answered' AND NOT rejected"

@@ -191,9 +191,10 @@ def test_kept_headers(shared: World) -> None:
 
 
 def test_answer_that_is_no_json(shared: World) -> None:
-    """An answer that says nothing is kept, and loudly without a price."""
+    """An answer that says nothing is not for the journal, and loudly without a price."""
     mocked(shared, lambda _: httpx2.Response(200, text="<html>"))
-    assert shared.last("state, unpriced, response_hash IS NOT NULL") == ("answered", True, True)
+    found = shared.last("state, unpriced, response_hash, error")
+    assert found == ("answered", True, None, "it answered nothing that can be read")
 
 
 def mocked(world: World, answer: Any) -> None:
