@@ -63,11 +63,10 @@ def hold_params(
 
 def settle_params(ending: Ending) -> dict[str, Any]:
     """Name the parameters of ``settle`` that say how the exchange ended."""
-    headers = [(rules.storable(name), rules.storable(value)) for name, value in ending.headers]
     return {
         "state": ending.state,
         "status": ending.status,
-        "headers": json.dumps(redaction.redact_headers(headers)) if headers else None,
+        "headers": _headers(ending.headers),
         "retry_after": ending.retry_after,
         "request_id": _text(ending.request_id),
         "sdk_retries": ending.sdk_retries,
@@ -75,6 +74,17 @@ def settle_params(ending: Ending) -> dict[str, Any]:
         "seconds": ending.seconds,
         "first_seconds": ending.first_seconds,
     } | _answer(ending.answered)
+
+
+def _headers(headers: tuple[tuple[str, str], ...]) -> str | None:
+    """Write headers as JSON, without what people must not see."""
+    if not headers:
+        return None
+    text = json.dumps(redaction.redact_headers(headers))
+    if "\\u" not in text:  # plain ASCII, as nearly always
+        return text
+    storable = [(rules.storable(name), rules.storable(value)) for name, value in headers]
+    return json.dumps(redaction.redact_headers(storable))
 
 
 def _answer(answered: Answered | None) -> dict[str, Any]:
