@@ -201,7 +201,10 @@ class Calls:
         body = self._answer(execution, ending.body) if ending.state == "answered" else None
         params |= callparams.payload(body)
         params["budgeted"] = execution.is_budgeted
-        [[verdict, _, left_nusd]] = self._store.fetch("settle", params)
+        [[verdict, cost_nusd, left_nusd]] = self._store.fetch("settle", params)
+        if cost_nusd is None and ending.state in ("answered", "broken"):
+            model = (ending.answered and ending.answered.model) or held.asked.model
+            execution.note_once("unpriced", f"what {model} costs is not known: papayya prices set")
         return Checkpointed(verdict, stored=True, left_nusd=left_nusd)
 
     def reject(self, execution: Execution, step: Step | None) -> None:

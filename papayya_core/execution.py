@@ -316,6 +316,11 @@ class Execution:
         """Add a finding that does not touch the outcome."""
         self.findings.append(Finding(check, "note", reason, evidence, n))
 
+    def note_once(self, check: str, reason: str, n: int | None = None) -> None:
+        """Add a finding that does not touch the outcome, unless it is there."""
+        if not any(one.check == check and one.reason == reason for one in self.findings):
+            self.note(check, reason, n)
+
     def changed_steps(self) -> list[Finding]:
         """Say which labels ran again because their arguments changed."""
         with self._mutex:

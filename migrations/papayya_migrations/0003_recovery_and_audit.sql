@@ -46,6 +46,7 @@ BEGIN
         UPDATE papayya.dispatch d SET ended_at = v_now, ending = 'lost'
         WHERE d.id = v_lost.id AND d.ended_at IS NULL AND ((p_silent AND d.locked_until < v_now) OR d.locked_by = ANY (p_dead) OR d.id = ANY (p_fences));
         CONTINUE WHEN NOT FOUND;
+        PERFORM papayya.doubt_calls_v1(v_lost.id);
         IF i.state = 'running' AND v_lost.overran THEN
             PERFORM papayya.fail_v1(i.id, v_lost.id, 'max_seconds', 'the item passed its max_seconds');
         ELSIF i.state = 'running' AND i.deliveries >= p_max_deliveries THEN

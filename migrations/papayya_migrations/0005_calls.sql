@@ -227,14 +227,34 @@ BEGIN
     RETURN v_count;
 END $$;
 
--- Calls whose worker is gone, or went on without them: nobody knows what became of them. Their holds stay, until somebody does.
+-- A call of which nobody knows what became: its hold stays, until somebody does. The caller has locked its item.
+CREATE FUNCTION papayya.doubt_call_v1(p_call bigint) RETURNS boolean
+    LANGUAGE plpgsql AS $$
+DECLARE
+    old papayya.call;
+    new papayya.call;
+BEGIN
+    SELECT * INTO old FROM papayya.call k WHERE k.id = p_call AND k.state = 'pending' FOR NO KEY UPDATE;
+    IF NOT FOUND THEN RETURN false; END IF;
+    UPDATE papayya.call k SET state = 'uncertain', cost_nusd = 0, error = 'its worker was gone before it ended', finished_at = papayya.now()
+    WHERE k.id = p_call RETURNING * INTO new;
+    PERFORM papayya.book_call_v1((SELECT i.agent_id FROM papayya.item i WHERE i.id = old.item_id), old, new);
+    RETURN true;
+END $$;
+
+-- The calls that a lost worker had under way.
+CREATE FUNCTION papayya.doubt_calls_v1(p_fence bigint) RETURNS bigint
+    LANGUAGE sql AS $$
+    SELECT count(*) FILTER (WHERE papayya.doubt_call_v1(k.id))
+    FROM (SELECT id FROM papayya.call WHERE dispatch_id = p_fence AND state = 'pending' ORDER BY id) AS k
+    $$;
+
+-- Calls that their items did not wait for, and those of workers that were gone before anybody looked.
 CREATE FUNCTION papayya.expire_holds_v1(p_quiet double precision, p_limit int) RETURNS int
     LANGUAGE plpgsql AS $$
 DECLARE
     v_count int := 0;
     v_found record;
-    old papayya.call;
-    new papayya.call;
 BEGIN
     FOR v_found IN
         SELECT k.id, k.item_id FROM papayya.call k JOIN papayya.dispatch d ON d.id = k.dispatch_id
@@ -243,12 +263,8 @@ BEGIN
         ORDER BY k.item_id, k.id LIMIT p_limit
     LOOP
         PERFORM FROM papayya.item WHERE id = v_found.item_id FOR NO KEY UPDATE;
-        SELECT * INTO old FROM papayya.call k WHERE k.id = v_found.id AND k.state = 'pending' FOR NO KEY UPDATE;
-        CONTINUE WHEN NOT FOUND;
-        UPDATE papayya.call k SET state = 'uncertain', cost_nusd = 0, error = 'its worker was gone before it ended', finished_at = papayya.now()
-        WHERE k.id = old.id RETURNING * INTO new;
-        PERFORM papayya.book_call_v1((SELECT i.agent_id FROM papayya.item i WHERE i.id = old.item_id), old, new);
-        PERFORM papayya.sum_cost_v1(old.item_id);
+        CONTINUE WHEN NOT papayya.doubt_call_v1(v_found.id);
+        PERFORM papayya.sum_cost_v1(v_found.item_id);
         v_count := v_count + 1;
     END LOOP;
     RETURN v_count;

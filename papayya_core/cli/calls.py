@@ -132,5 +132,10 @@ def _sums(sums: CallSums) -> list[Text]:
         said = "what is uncertain ends by: papayya reconcile CALL --usd AMOUNT (or --not-billed)"
         lines.append(Text(said, style="dim"))
     if sums.unpriced_calls:
-        lines.append(Text("what is unpriced gets a price by: papayya prices set", style="dim"))
+        lines.append(
+            Text(
+                "what is unpriced ends by papayya reconcile; later calls get a price by papayya prices set",
+                style="dim",
+            )
+        )
     return lines

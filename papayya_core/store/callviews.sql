@@ -13,7 +13,7 @@ WHERE (%(run)s::bigint IS NULL OR c.run_id = %(run)s) AND (%(tenant)s::bigint IS
   AND (%(items)s::bigint[] IS NULL OR c.item_id = ANY (%(items)s::bigint[]))
   AND (%(call)s::bigint IS NULL OR c.id = %(call)s) AND (%(model)s::text IS NULL OR %(model)s IN (c.model, c.answered_by))
   AND (%(state)s::papayya.call_state IS NULL OR c.state = %(state)s::papayya.call_state)
-  AND (NOT %(uncertain)s OR (c.uncertain AND c.state <> 'pending')) AND (NOT %(unpriced)s OR c.unpriced)
+  AND (NOT %(uncertain)s OR c.uncertain) AND (NOT %(unpriced)s OR c.unpriced)
   AND (%(after)s::bigint IS NULL OR c.id < %(after)s)
 ORDER BY CASE WHEN %(oldest)s THEN c.id END, c.id DESC LIMIT %(limit)s;
 
@@ -36,7 +36,7 @@ WHERE (%(run)s::bigint IS NULL OR c.run_id = %(run)s) AND (%(tenant)s::bigint IS
   AND (%(items)s::bigint[] IS NULL OR c.item_id = ANY (%(items)s::bigint[]))
   AND (%(model)s::text IS NULL OR %(model)s IN (c.model, c.answered_by))
   AND (%(state)s::papayya.call_state IS NULL OR c.state = %(state)s::papayya.call_state)
-  AND (NOT %(uncertain)s OR (c.state IN ('answered', 'broken', 'uncertain') AND coalesce(c.held_nusd, 1) > 0))
+  AND (NOT %(uncertain)s OR c.state = 'pending' OR (c.state IN ('answered', 'broken', 'uncertain') AND coalesce(c.held_nusd, 1) > 0))
   AND (NOT %(unpriced)s OR (c.state IN ('answered', 'broken') AND c.cost_nusd IS NULL));
 
 -- name: call_payloads

@@ -111,7 +111,6 @@ def test_late_answer(db: Contract, papayya_clock: Clock) -> None:
     held = hold(db, item, fence)
     assert expire(db) == 0
     db.sweep("w1")
-    assert expire(db) == 1
     assert calls(db, item) == ["uncertain"]
     assert (money(db).uncertain, money(db).uncertain_nusd) == (1, 1000)
     again = db.fence(item)
@@ -326,3 +325,19 @@ def test_left_running(db: Contract, end: str, papayya_clock: Clock) -> None:
     if end == "failed":
         db.rows("SELECT papayya.retry_v1(NULL, ARRAY[%s::bigint])", item)
         assert hold(db, item, fence, ordinal=2).verdict == "lost"
+
+
+def test_lost_at_once(db: Contract, papayya_clock: Clock) -> None:
+    """What a lost worker had under way is in doubt from the moment it is known to be lost."""
+    (a, fence), (b, other) = begun(db, "a", "b")
+    held = [hold(db, a, fence).call_id, hold(db, b, other).call_id]
+    db.sweep("w1")
+    assert calls(db, a) + calls(db, b) == ["uncertain"] * 2
+    hold(db, a, db.fence(a))
+    papayya_clock.shift(61)
+    db.fence(a)  # takes the lease over
+    assert calls(db, a) == ["uncertain"] * 2
+    assert (money(db).pending, money(db).uncertain_nusd) == (0, 3000)
+    assert expire(db) == 0
+    settle(db, held[0])
+    assert (money(db).calls, money(db).uncertain_nusd) == (300, 2000)
