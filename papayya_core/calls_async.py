@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from papayya_core import aio, bounds, codec, redaction, rules
+from papayya_core import aio, bounds, codec, faults, redaction, rules
 from papayya_core.call import Ending, Held, PriceQuestion, Recorded
 from papayya_core.contract import Checkpointed
 from papayya_core.results import unlocking
@@ -179,7 +179,7 @@ class AsyncCalls:
         try:
             answer = await aio.finish(lambda: self._write(execution, held, ending))
         except Exception as error:
-            if rules.is_interrupt(error):  # it is recorded
+            if faults.is_interrupt(error):  # it is recorded
                 raise
             logger.exception("the end of a call of item %s was not recorded", execution.shown_key)
             reason = f"the end of a call was not recorded: {rules.describe_error(error)}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from papayya_core import codec, context, rules, sync
+from papayya_core import codec, context, faults, rules, sync
 from papayya_core.calls import Calls
 from papayya_core.checks import CheckContext
 from papayya_core.contract import Finding, ItemResult, Transition
@@ -177,7 +177,7 @@ class Engine:
 
     def doubt(self, execution: Execution, error: BaseException) -> None:
         """Have answers asked anew that the body could make nothing of, when its item runs again."""
-        if rules.asks_anew(error):
+        if faults.asks_anew(error):
             self.calls.reject(execution, None)
 
     def _close(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from papayya_core import aio, codec, context, rules
+from papayya_core import aio, codec, context, faults, rules
 from papayya_core.calls_async import AsyncCalls
 from papayya_core.checks import CheckContext
 from papayya_core.contract import Finding, ItemResult, Transition
@@ -178,7 +178,7 @@ class AsyncEngine:
 
     async def doubt(self, execution: Execution, error: BaseException) -> None:
         """Have answers asked anew that the body could make nothing of, when its item runs again."""
-        if rules.asks_anew(error):
+        if faults.asks_anew(error):
             await self.calls.reject(execution, None)
 
     async def _close(

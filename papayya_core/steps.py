@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from papayya_core import codec, context, rules, sync
+from papayya_core import codec, context, faults, rules, sync
 from papayya_core.contract import Finding, Known, StepCall
 from papayya_core.errors import ItemFailed, Signal, StoreUnavailable, Throttled
 from papayya_core.results import store_value, unlocking, unstored
@@ -110,7 +110,7 @@ class Steps:
         """Record a failed attempt; return the delay to wait here, or raise what ends the step."""
         limit = 1 if call.side_effect else execution.step_attempts
         decision = self._plugins.decide_retry(error, step.attempts, limit, call.label)
-        if rules.asks_anew(error):
+        if faults.asks_anew(error):
             self._calls.reject(execution, step)
         row = execution.row(step, "failed")
         row.error = rules.as_evidence(error)

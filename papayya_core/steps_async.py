@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from papayya_core import aio, codec, context, rules
+from papayya_core import aio, codec, context, faults, rules
 from papayya_core.contract import Finding, Known, StepCall
 from papayya_core.errors import ItemFailed, Signal, StoreUnavailable, Throttled
 from papayya_core.results import store_value, unlocking, unstored
@@ -115,7 +115,7 @@ class AsyncSteps:
         """Record a failed attempt; return the delay to wait here, or raise what ends the step."""
         limit = 1 if call.side_effect else execution.step_attempts
         decision = self._plugins.decide_retry(error, step.attempts, limit, call.label)
-        if rules.asks_anew(error):
+        if faults.asks_anew(error):
             await self._calls.reject(execution, step)
         row = execution.row(step, "failed")
         row.error = rules.as_evidence(error)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from papayya_core import rules
+from papayya_core import faults
 from papayya_core.call import Ending, Held, Recorded
 from papayya_core.errors import PapayyaError, StoreRefused
 from papayya_llm import lending
@@ -33,7 +33,7 @@ def begin(exchange: Exchange) -> Held | Recorded | None:
     except PapayyaError:
         raise
     except Exception as error:
-        if rules.is_interrupt(error):
+        if faults.is_interrupt(error):
             raise
         exchange.fault("it could not be recorded", error)
         return None
@@ -46,6 +46,6 @@ def settle(exchange: Exchange, held: Held, ending: Ending) -> None:
         calls = lending.calls(exchange.home)
         calls.settle(exchange.execution, held, ending)
     except Exception as error:
-        if rules.is_interrupt(error):
+        if faults.is_interrupt(error):
             raise
         exchange.fault("its end could not be recorded", error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from papayya_core import rules
+from papayya_core import faults
 from papayya_core.call import Ending, Held, Recorded
 from papayya_core.errors import PapayyaError, StoreRefused
 from papayya_llm import lending
@@ -32,7 +32,7 @@ async def begin_async(exchange: Exchange) -> Held | Recorded | None:
     except PapayyaError:
         raise
     except Exception as error:
-        if rules.is_interrupt(error):
+        if faults.is_interrupt(error):
             raise
         exchange.fault("it could not be recorded", error)
         return None
@@ -45,6 +45,6 @@ async def settle_async(exchange: Exchange, held: Held, ending: Ending) -> None:
         calls = await lending.calls_async(exchange.home)
         await calls.settle(exchange.execution, held, ending)
     except Exception as error:
-        if rules.is_interrupt(error):
+        if faults.is_interrupt(error):
             raise
         exchange.fault("its end could not be recorded", error)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papayya_core import codec, rules
+from papayya_core import codec, faults, rules
 from papayya_core.contract import Known, StepKey
 from papayya_core.errors import InvalidKey, NonRetriable, Reject
 
@@ -225,7 +225,7 @@ def test_default_retry() -> None:
 )
 def test_asked_anew(error: Exception, anew: bool) -> None:
     """What could not make anything of an answer has it asked anew; what else failed does not."""
-    assert rules.asks_anew(error) is anew
+    assert faults.asks_anew(error) is anew
 
 
 def test_described_errors() -> None:
