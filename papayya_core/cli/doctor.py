@@ -19,6 +19,7 @@ PARTS: tuple[Callable[[Cli], Iterator[Check]], ...] = (
     process.home,
     database.server,
     process.plugins,
+    process.prices,
 )
 
 

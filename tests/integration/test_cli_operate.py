@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from papayya_core import owner
 from tests.integration.cli_world import World, change, papayya, papayya_json, world
 
 SHIFT = """
@@ -83,19 +85,53 @@ def test_doctor_sees_a_shifted_clock(papayya_database: str) -> None:
     assert "+86,400 s" in text(document, "clock")
 
 
+def dead_owner() -> str:
+    """Name a process of this machine that has ended."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        return owner.owner_of(process.pid)
+
+
 def test_doctor_and_pump_see_the_dead(filled: World, papayya_database: str) -> None:
     """An item whose process died is noted by the doctor, and put back by the pump."""
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        name = filled.runtime.owner.split("/")
-        stat = Path(f"/proc/{process.pid}/stat").read_text()
-        started = stat.rpartition(")")[2].split()[19]
     filled.open(filled.run("r"), "held")
-    dead = "/".join([*name[:3], str(process.pid), started])
-    change(papayya_database, "UPDATE papayya.dispatch SET locked_by = %s", dead)
+    change(papayya_database, "UPDATE papayya.dispatch SET locked_by = %s", dead_owner())
     assert "whose process is dead" in papayya("doctor").stdout
     turn = papayya_json("pump", "--once")
     assert [(one["key"], one["state"]) for one in turn["swept"]] == [("held", "queued")]
     assert "no item is being worked on" in papayya("doctor").stdout
+
+
+def test_doctor_sees_a_leader_that_is_gone(papayya_database: str) -> None:
+    """A pump that leads is named; once its process has ended the doctor says that, too."""
+    lead = "SELECT papayya.lead_v1('pump', %s, 600)"
+    change(papayya_database, lead, owner.owner())
+    assert text(papayya_json("doctor"), "pump") == f"led by {owner.owner()}"
+    change(papayya_database, "DELETE FROM papayya.leader")
+    gone = dead_owner()
+    change(papayya_database, lead, gone)
+    said = text(papayya_json("doctor"), "pump")
+    assert said.startswith(f"led by {gone}, whose process is gone; the next pump takes over")
+
+
+def test_doctor_names_the_list_prices(
+    papayya_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The version of the list prices is named; without them that is noted, with what to do."""
+    assert text(papayya_json("doctor"), "prices").startswith("list prices of genai-prices 0.")
+
+    def missing(name: str) -> str:
+        if name == "genai-prices":
+            raise metadata.PackageNotFoundError(name)
+        return "1"
+
+    monkeypatch.setattr(metadata, "version", missing)
+    [check] = [one for one in papayya_json("doctor")["checks"] if one["name"] == "prices"]
+    assert (check["level"], check["todo"]) == (
+        "warn",
+        "pip install 'papayya-core[llm]', or papayya prices set",
+    )
+    monkeypatch.setenv("PAPAYYA_LLM", "0")
+    assert "prices" not in levels(papayya_json("doctor"))
 
 
 def test_plugins_are_listed(papayya_database: str) -> None:

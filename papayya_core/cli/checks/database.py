@@ -105,9 +105,10 @@ def _leases(connection: Connection) -> Iterator[Check]:
 
 def _leader(connection: Connection) -> Iterator[Check]:
     found = _read(connection, "pump_leader")
-    text = (
-        f"led by {found[0]['locked_by']}"
-        if found
-        else "none at the moment; scripts bring their own"
-    )
+    if not found:
+        yield Check("pump", "ok", "none at the moment; scripts bring their own")
+        return
+    text = f"led by {found[0]['locked_by']}"
+    if owners.is_dead(found[0]["locked_by"]):
+        text += ", whose process is gone; the next pump takes over once its lease has run out"
     yield Check("pump", "ok", text)

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import papayya_core
@@ -18,6 +19,7 @@ from papayya_core.errors import SettingsError
 from papayya_core.settings import Settings, variable, variables
 
 OLDEST = (3, 11)
+LIST_PRICES = "genai-prices"  # what the extra llm brings
 
 
 def python(_: Cli) -> Iterator[Check]:
@@ -110,6 +112,23 @@ def plugins(cli: Cli) -> Iterator[Check]:
     for one in statuses:
         if not one.on:
             yield Check("plugins", "warn", f"{one.name} is off: {one.why}")
+
+
+def prices(cli: Cli) -> Iterator[Check]:
+    """Say whose list prices there are for calls that nobody has set a price for."""
+    if not settings_work(cli) or not cli.settings.llm:
+        return
+    try:
+        found = f"list prices of {LIST_PRICES} {metadata.version(LIST_PRICES)}"
+    except metadata.PackageNotFoundError:
+        text = (
+            f"no list prices: {LIST_PRICES} is not installed; calls stay unpriced without your own"
+        )
+        yield Check(
+            "prices", "warn", text, "pip install 'papayya-core[llm]', or papayya prices set"
+        )
+        return
+    yield Check("prices", "ok", f"{found}; papayya prices set goes before them")
 
 
 def encryption(cli: Cli) -> Iterator[Check]:
