@@ -160,6 +160,8 @@ def set_(cli: Cli, /, at: datetime | None, new_tenant: bool, as_json: bool, **wh
     added = _set(cli, [one], source, new_tenant=new_tenant)
     said = f"{show.count(added, 'price')} of {one.model} set {_since(at)}"
     _say("set", added, said if added else "nothing to do: these prices hold already", as_json)
+    if added and one.input is not None and not as_json:
+        _say_cached(cli, one)
 
 
 @prices_.command("remove", cls=Command)
@@ -220,6 +222,18 @@ def _set(cli: Cli, lists: Sequence[PriceList], source: str, *, new_tenant: bool)
 
 def _since(at: datetime | None) -> str:
     return "from now on" if at is None else f"from {show.moment(at)} on"
+
+
+def _say_cached(cli: Cli, given: PriceList) -> None:
+    """Say what cache reads cost when nobody has said it: most providers take less for them."""
+    want = pricelists.checked(given)
+    for one in prices.list_prices(cli.connection, tenant=want.tenant, at=want.valid_from):
+        if (one.model, one.provider, one.tenant) != (want.model, want.provider, want.tenant):
+            continue
+        if one.cache_read is None and one.input and one.output:  # without output it embeds
+            price = usd(one.input)
+            said = f"Cache reads cost what input does, {price}; --cache-read sets their price."
+            show.console().print(said, soft_wrap=True)
 
 
 def _say(act: str, changed: int, said: str, as_json: bool) -> None:

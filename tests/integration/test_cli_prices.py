@@ -49,6 +49,17 @@ def test_set() -> None:
     assert lines[1].endswith("contract 17")
 
 
+def test_cache_reads_without_a_price() -> None:
+    """Whoever sets no price for cache reads is told what they cost, until there is one."""
+    told = "Cache reads cost what input does, $0.60; --cache-read sets their price."
+    assert told in papayya(*SET).stdout
+    assert told in papayya(*SET, "--tenant", "acme", "--new-tenant").stdout
+    assert "Cache" not in papayya("prices", "set", "GPT-5*", "--cache-read", "0.06").stdout
+    assert "Cache" not in papayya("prices", "set", "gpt-5*", "--input", "0.7").stdout
+    assert "Cache" not in papayya("prices", "set", "embed", "--input", "1", "--output", "0").stdout
+    assert "Cache" not in papayya_json(*SET, "--provider", "groq")["said"]
+
+
 def test_show() -> None:
     """What applies is shown by class with its source: what was set, else a plugin's list price."""
     assert applied("gpt-5-mini", "--provider", "openai")["input"] == "0.25"
