@@ -6,6 +6,7 @@ import base64
 import json
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -390,6 +391,34 @@ def test_what_was_not_billed_costs_nothing(filled: World) -> None:
     once(filled, ending=TIMED_OUT)
     assert papayya_json("reconcile", "1", "--not-billed")["call"]["cost_nusd"] == 0
     assert papayya_json("calls", "--uncertain")["calls"] == []
+
+
+def test_more_than_was_held_needs_force(filled: World) -> None:
+    """An amount above what a call can have cost is refused with both, unless it is insisted on."""
+    once(filled, ending=TIMED_OUT)
+    papayya_json("reconcile", "1", "--usd", "0.003")
+    once(filled, key="late", ending=TIMED_OUT)
+    said = papayya("reconcile", "2", "--usd", "0.0030001", code=1).stderr
+    assert "call 2 can have cost $0.0030 at most" in said
+    assert "you say $0.0030001; if that is what was billed, add --force" in said
+    assert [one["id"] for one in papayya_json("calls", "--uncertain")["calls"]] == [2]
+    papayya("reconcile", "2", "--usd", "0.0030001", "--force")
+    assert papayya_json("audit", "r")["cost_nusd"] == 6_000_100
+
+
+def test_the_seen_part_of_a_broken_stream_counts(filled: World) -> None:
+    """What a broken call can have cost is what was seen of it and the rest of what was held."""
+    once(filled, ending=replace(answer(), state="broken"))
+    [call] = papayya_json("calls")["calls"]
+    assert (call["cost_nusd"], call["held_nusd"]) == (PRICE, 1_000_000)
+    assert "$0.0030 at most" in papayya("reconcile", "1", "--usd", "0.0031", code=1).stderr
+    papayya("reconcile", "1", "--usd", "0.003")
+
+
+def test_without_a_bound_any_amount_is_taken(filled: World) -> None:
+    """A call whose price nothing bounds is reconciled at any amount."""
+    once(filled, ending=TIMED_OUT, unbounded="a stored conversation")
+    papayya("reconcile", "1", "--usd", "9")
 
 
 def test_an_unpriced_call_gets_its_cost_by_hand(filled: World) -> None:
