@@ -43,6 +43,9 @@ class AgentFunction(Generic[P, R]):
         run: Any = calls_async.call if self.is_async else calls.call
         return run(self, args, kwargs)  # type: ignore[no-any-return]
 
+    def __repr__(self) -> str:
+        return f"<agent {self.definition.name} version {self.definition.version}>"
+
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
 

@@ -45,3 +45,13 @@ def test_a_budget_that_rounds_to_nothing(budget: Any) -> None:
         agent(budget_usd=budget)(lambda n: n)
     run("nightly", budget_usd=0)
     run("nightly", budget_usd="0.00")
+
+
+def test_an_agent_names_itself() -> None:
+    """The repr of an agent has its name and version, where the function's would say neither."""
+
+    @agent(name="tag_ticket")
+    def tag(ticket: str) -> str:
+        return ticket
+
+    assert repr(tag) == f"<agent tag_ticket version {tag.definition.version}>"
