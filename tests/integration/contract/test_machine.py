@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -334,6 +335,7 @@ class Machine(RuleBasedStateMachine):
         return [self.db.rows(f"SELECT t::text FROM papayya.{one} t ORDER BY 1") for one in tables]
 
 
+@pytest.mark.timeout(300)  # half a minute on a quiet machine
 def test_any_sequence(db: Contract, papayya_clock: Clock) -> None:
     """Whatever is called in whatever order, nothing is dropped, paid steps stay, costs add up."""
 
