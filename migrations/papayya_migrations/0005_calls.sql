@@ -279,7 +279,7 @@ DECLARE
 BEGIN
     PERFORM FROM papayya.item WHERE id = (SELECT k.item_id FROM papayya.call k WHERE k.id = p_call) FOR NO KEY UPDATE;
     SELECT * INTO old FROM papayya.call k WHERE k.id = p_call FOR NO KEY UPDATE;
-    IF NOT FOUND OR NOT (old.state IN ('uncertain', 'broken') OR (old.state = 'answered' AND (old.cost_nusd IS NULL OR old.reconciled_at IS NOT NULL))) THEN
+    IF NOT FOUND OR NOT (old.state IN ('uncertain', 'broken') OR (old.state = 'answered' AND (old.cost_nusd IS NULL OR old.estimated OR old.reconciled_at IS NOT NULL))) THEN
         RETURN NULL;
     END IF;
     UPDATE papayya.call k SET cost_nusd = p_nusd, price_source = 'by hand', held_nusd = 0, unbounded = NULL, reconciled_at = papayya.now()

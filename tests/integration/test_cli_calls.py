@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from papayya_core.call import Asked, Ending
+from papayya_core.call import Answered, Asked, Ending
 from papayya_core.cli import item as item_command
 from papayya_core.errors import Reject
 from papayya_core.plugins import Plugins
@@ -255,7 +255,7 @@ def test_known_wire_formats_are_read(papayya_database: str) -> None:
 
     def body(_: object) -> None:
         for messages, said in (([question], json.dumps(whole)), (more, stream)):
-            ending = Ending("answered", 200, body=said.encode())
+            ending = Ending("answered", 200, body=said.encode(), answered=Answered())
             request = {"model": "gpt-5", "messages": messages}
             exchange(made, asked, "api.openai.com/v1/chat/completions", request, ending)
 

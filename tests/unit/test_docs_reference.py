@@ -129,6 +129,7 @@ def _checks_in(call: ast.Call) -> list[str]:
     given: dict[str, list[Any]] = {
         "Finding": call.args[:1],
         "note": call.args[:1],
+        "note_once": call.args[:1],
         "ItemTimedOut": call.args[1:2],
     }
     given["fail"] = [part for one in call.args[2:3] for part in ast.walk(one)]

@@ -179,6 +179,16 @@ def test_reconcile(db: Contract) -> None:
     assert reconcile(db, 0, 1) is None
 
 
+def test_estimated(db: Contract) -> None:
+    """An answer without its usage stays in doubt, until a person says what it cost."""
+    [(item, fence)] = begun(db)
+    held = hold(db, item, fence)
+    settle(db, held.call_id, estimated=True)
+    assert (money(db).spend, money(db).uncertain_nusd) == (300, 700)
+    assert reconcile(db, held.call_id, 450) == "answered"
+    assert (money(db).spend, money(db).uncertain_nusd, money(db).uncertain) == (450, 0, 0)
+
+
 def test_unbounded(db: Contract) -> None:
     """A call without a bound says why, and stays uncertain without an amount."""
     [(item, fence)] = begun(db)
