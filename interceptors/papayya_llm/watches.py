@@ -33,7 +33,8 @@ gc.callbacks.append(_note_collection)
 class Watch:
     """Listens to one answer; nothing in here disturbs it.
 
-    ``hide``: take out the event of usage, which only we have asked for.
+    ``hide``: take out the event of usage, which only we have asked for. ``keep``: bytes of it, else
+    what may be stored.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Watch:
         fields: Mapping[str, str],
         *,
         hide: bool = False,
-        keep: int = KEPT,
+        keep: int | None = None,
     ) -> None:
         self.exchange = exchange
         self.held = held
@@ -53,7 +54,8 @@ class Watch:
         self._hide = hide
         self._kind = fields.get("content-type") or "text/event-stream"
         encoding = fields.get("content-encoding") or ""
-        self._watcher = Watcher(exchange.schema, self._kind, encoding, drop_usage=hide, keep=keep)
+        limit = max(KEPT, exchange.home.settings.max_payload_bytes) if keep is None else keep
+        self._watcher = Watcher(exchange.schema, self._kind, encoding, drop_usage=hide, keep=limit)
         self._first: float | None = None
         self._unsettled = [True]
         self._ended = False
