@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,12 @@ ON_EVERY_SERVER = ("integration", "migration")
 ON_THE_NEWEST = ("celery", "llm")  # they cost more, and run the statements tested elsewhere
 PG15_VARIABLE = "PAPAYYA_TEST_PG15_BIN"
 PG15_DEFAULT = "/usr/lib/postgresql/15/bin"
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C be what it is for: a shell makes what it starts in the background ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
