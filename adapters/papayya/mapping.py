@@ -31,6 +31,8 @@ AHEAD = (
 )
 _GRACE = 0.25  # seconds a body may take to notice by itself that its time is up
 _TICK = 0.5
+_LEASING = 2.0  # seconds a lease that was asked for may take to come
+_LOOK = 0.005
 
 
 class _Crew:
@@ -52,6 +54,7 @@ class _Crew:
 
     def _work(self) -> None:
         while (job := self._ready.get()) is not None:
+            job.execution = None  # of an earlier delivery
             self.running[job.item_id] = (job, time.monotonic())  # before the look: finish() waits
             if self.stopping:
                 del self.running[job.item_id]
@@ -107,6 +110,16 @@ class _Crew:
         limit = time.monotonic() - max_seconds - _GRACE
         late = [job for job, began in list(self.running.values()) if began < limit]
         return [job for job in late if self.running.pop(job.item_id, None) is not None]
+
+    def leased(self, patience: float) -> Iterator[Job]:
+        """Yield what is under way; what is just being leased, once it is: else nobody gives it back."""
+        until = time.monotonic() + patience
+        for job, _ in list(self.running.values()):
+            while (
+                job.execution is None and job.item_id in self.running and time.monotonic() < until
+            ):
+                time.sleep(_LOOK)
+            yield job
 
     def stop(self) -> None:
         """Start nothing more."""
@@ -219,8 +232,8 @@ class Mapping:
                     list(self._done(job, result))
 
     def abandon(self) -> None:
-        """Put what is under way back into the queue, without waiting for it."""
-        for job, _ in list(self._crew.running.values()):
+        """Put what is under way back into the queue, without waiting for its end."""
+        for job in self._crew.leased(_LEASING):
             if job.execution is not None:
                 with contextlib.suppress(Exception):  # the next one may still go back
                     self._engine.abandon(job.execution)
@@ -230,10 +243,10 @@ class Mapping:
         if self._finishing:
             return
         self._finishing = True
-        if self._crew.running:
-            again = "; Ctrl-C again to leave them" if by_hand else ""
-            say(f"finishing the items under way{again}")
         try:
+            if self._crew.running:
+                again = "; Ctrl-C again to leave them" if by_hand else ""
+                say(f"finishing the items under way{again}")
             self.finish()
         except KeyboardInterrupt:
             self.abandon()

@@ -13,15 +13,10 @@ RUNNING = "SELECT count(*) FROM papayya.item WHERE state = 'running'"
 INTERRUPTED = (-signal.SIGINT, 130)
 
 
-def check_said_how_to_go_on(world: World, process: Process) -> None:
-    """Insist that it was interrupted, and said how to go on."""
-    assert process.wait() in INTERRUPTED
-    assert f"nothing is lost. Go on with PAPAYYA_RUN_ID={world.run}" in process.complained
-
-
 def check_left_resumable(world: World, process: Process) -> None:
     """Insist that it was interrupted, said how to go on, and holds nothing."""
-    check_said_how_to_go_on(world, process)
+    assert process.wait() in INTERRUPTED
+    assert f"nothing is lost. Go on with PAPAYYA_RUN_ID={world.run}" in process.complained
     assert (world.value(LEASED), world.value(RUNNING)) == (0, 0)
 
 
@@ -46,7 +41,7 @@ def test_twice(world: World) -> None:
     process.send(signal.SIGINT)
     until(lambda: "Ctrl-C again" in process.complained, "it waits for what is under way")
     process.send(signal.SIGINT)
-    check_said_how_to_go_on(world, process)  # what it leaves leased, the next start finds dead
+    check_left_resumable(world, process)
     world.start("tag.py", ITEMS, 4).succeed()
     books = world.compare(process)
     assert books.audit.totals.done == ITEMS

@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 
-from papayya import agent, loops, run
+from papayya import agent, loops, mapping, run
+from papayya.mapping import Mapping
+from papayya_core.runtime import runtime
+from papayya_core.store.store import Store
 from tests.integration.plain.script import Script
 
 SEALED = "SELECT sealed_at IS NOT NULL FROM papayya.run"
@@ -174,6 +177,39 @@ def test_a_loop_that_ends_around_items(script: Script) -> None:
     asyncio.run(leave_behind())
     assert script.states() == {"1": "queued"}
     assert script.rows("SELECT 1 FROM papayya.dispatch WHERE ended_at IS NULL") == []
+
+
+def test_two_interrupts_while_an_item_is_leased(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is being leased while a second Ctrl-C leaves the map goes back, too."""
+    main, told, left = threading.main_thread().ident or 0, threading.Event(), threading.Event()
+    store = runtime().engine().store
+    leave = Mapping.abandon
+
+    @agent
+    def busy(n: int) -> None:
+        assert left.wait(10)
+
+    def lease(*args: Any, **options: Any) -> Any:
+        opened = Store.open(store, *args, **options)
+        signal.pthread_kill(main, signal.SIGINT)
+        assert told.wait(10)
+        signal.pthread_kill(main, signal.SIGINT)
+        left.wait(0.5)  # the answer to open is still on its way
+        return opened
+
+    def abandon(self: Mapping) -> None:
+        leave(self)
+        left.set()
+
+    monkeypatch.setattr(store, "open", lease)
+    monkeypatch.setattr(mapping, "say", lambda _: told.set())
+    monkeypatch.setattr(Mapping, "abandon", abandon)
+    with pytest.raises(KeyboardInterrupt):
+        list(busy.map([1], concurrency=1))
+    assert script.rows("SELECT 1 FROM papayya.dispatch WHERE ended_at IS NULL") == []
+    assert script.states() == {"1": "queued"}
 
 
 def test_an_interrupt_while_coroutines_run(script: Script) -> None:
