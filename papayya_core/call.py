@@ -136,12 +136,25 @@ class PriceQuestion:
     at: datetime
 
 
+class Limit(NamedTuple):
+    """A rate limit as the provider tells it: so much of ``unit`` per minute, and what is left.
+
+    ``reset``: seconds until all of it is there again.
+    """
+
+    unit: Literal["requests", "tokens"]
+    limit: int | None = None
+    remaining: int | None = None
+    reset: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How an exchange ended, as its interceptor saw it.
 
     ``body``: the raw answer, decoded, when it is to be journalled. ``answered`` None: nothing of
-    an answer was seen. Seconds are counted from the sending.
+    an answer was seen. Seconds are counted from the sending. ``exhausted``: it was refused because
+    the provider's account has no credit.
     """
 
     state: CallState
@@ -155,6 +168,8 @@ class Ending:
     error: str | None = None
     seconds: float = 0.0
     first_seconds: float | None = None
+    limits: tuple[Limit, ...] = ()
+    exhausted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +187,8 @@ class Held:
 
     ``bound_nusd``: what it may cost at most, None without a bound. ``resampled``: its answer before
     was no good. ``near``: the body of an answered request that an earlier delivery of the item sent
-    from this step and this one has not sent (yet). ``turn``: the try of its step.
+    from this step and this one has not sent (yet). ``turn``: the try of its step. ``clamped``:
+    tokens of output per sample that a budget leaves, when they are less than what was asked for.
     """
 
     id: int
@@ -185,3 +201,4 @@ class Held:
     resampled: bool = False
     near: bytes | None = None
     turn: int = 0
+    clamped: int | None = None

@@ -120,7 +120,15 @@ class Paused(Signal):
 
 
 class BudgetPaused(Paused):
-    """The item is parked because a budget is exhausted."""
+    """The item is parked because a budget is exhausted.
+
+    ``budget``: its id, ``wants``: what the call or step may need of it, in its unit.
+    """
+
+    def __init__(self, reason: str, budget: int | None = None, wants: int | None = None) -> None:
+        super().__init__(reason)
+        self.budget = budget
+        self.wants = wants
 
 
 class HandPaused(Paused):
@@ -128,11 +136,18 @@ class HandPaused(Paused):
 
 
 class Throttled(Signal):
-    """The item waits ``delay`` seconds, then goes on from its last checkpoint."""
+    """The item waits ``delay`` seconds, then goes on from its last checkpoint.
 
-    def __init__(self, reason: str, delay: float = 1.0) -> None:
+    ``rate``: the limit whose room it waits in, if one admits it before; ``wants``: tokens.
+    """
+
+    def __init__(
+        self, reason: str, delay: float = 1.0, rate: int | None = None, wants: int = 0
+    ) -> None:
         super().__init__(reason)
         self.delay = delay
+        self.rate = rate
+        self.wants = wants
 
 
 class ItemCancelled(Signal):

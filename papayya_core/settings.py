@@ -226,6 +226,17 @@ class Settings:
     sdk_retries: bool = _setting(
         True, SWITCH, "Let clients try again by themselves inside items; 0 leaves it to the steps."
     )
+    unpriced: Literal["park", "allow"] = _setting(
+        "park",
+        _one_of("park", "allow"),
+        "What becomes of a call under a budget in money when its model has no price.",
+    )
+    clamp: bool = _setting(
+        False, SWITCH, "Lower a request's limit of output to what its budgets leave."
+    )
+    throttle: bool = _setting(
+        True, SWITCH, "Let items wait in Postgres at a rate limit; 0 leaves 429s to the client."
+    )
     import_: tuple[str, ...] | None = _setting(
         None,
         NAMES,

@@ -38,6 +38,9 @@ GOOD: Mapping[str, tuple[str, object]] = {
     "PAPAYYA_LLM_HOSTS": ("llm.lan, gate.lan=openai", ("llm.lan", "gate.lan=openai")),
     "PAPAYYA_LLM_USAGE": ("0", False),
     "PAPAYYA_SDK_RETRIES": ("false", False),
+    "PAPAYYA_UNPRICED": ("Allow", "allow"),
+    "PAPAYYA_CLAMP": ("1", True),
+    "PAPAYYA_THROTTLE": ("off", False),
     "PAPAYYA_IMPORT": ("shop.tasks, shop.mail", ("shop.tasks", "shop.mail")),
 }
 BAD: Mapping[str, str] = {
@@ -56,7 +59,10 @@ BAD: Mapping[str, str] = {
     "PAPAYYA_POOL_SIZE": "many",
     "PAPAYYA_PREPARE": "maybe",
     "PAPAYYA_CAPTURE": "some",
-    "PAPAYYA_ENCRYPTION_KEY": f"{KEY},hunter2",
+    "PAPAYYA_ENCRYPTION_KEY": f"{KEY    "PAPAYYA_UNPRICED": "fail",
+    "PAPAYYA_CLAMP": "maybe",
+    "PAPAYYA_THROTTLE": "2",
+},hunter2",
     "PAPAYYA_REDACT": "secrets,phone",
     "PAPAYYA_LLM": "2",
     "PAPAYYA_LLM_USAGE": "auto",
