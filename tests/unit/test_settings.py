@@ -59,14 +59,14 @@ BAD: Mapping[str, str] = {
     "PAPAYYA_POOL_SIZE": "many",
     "PAPAYYA_PREPARE": "maybe",
     "PAPAYYA_CAPTURE": "some",
-    "PAPAYYA_ENCRYPTION_KEY": f"{KEY    "PAPAYYA_UNPRICED": "fail",
-    "PAPAYYA_CLAMP": "maybe",
-    "PAPAYYA_THROTTLE": "2",
-},hunter2",
+    "PAPAYYA_ENCRYPTION_KEY": f"{KEY},hunter2",
     "PAPAYYA_REDACT": "secrets,phone",
     "PAPAYYA_LLM": "2",
     "PAPAYYA_LLM_USAGE": "auto",
     "PAPAYYA_SDK_RETRIES": "3",
+    "PAPAYYA_UNPRICED": "fail",
+    "PAPAYYA_CLAMP": "maybe",
+    "PAPAYYA_THROTTLE": "2",
 }
 
 
