@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from papayya_core.bounds import Bound
     from papayya_core.call import Asked, Priced, Tokens
     from papayya_core.contract import Body, Capture, StepCall
+    from papayya_core.errors import Signal
     from papayya_core.execution import Execution, Step
     from papayya_core.plugins import Plugins
     from papayya_core.settings import Settings
@@ -51,11 +52,15 @@ class AsyncCalls:
         request: bytes,
         *,
         url: str = "",
+        provider_key: str | None = None,
+        clampable: bool = False,
     ) -> Held | Recorded | None:
         """Hold before a call, or return the answer that the journal has; one round trip.
 
-        ``key``: 16 bytes that name the request within its step. None: the item has ended, nothing
-        is recorded any more. Raises the signal that keeps the call from being sent, and StoreError.
+        ``key``: 16 bytes that name the request within its step. ``provider_key``: fingerprint of
+        the credential that pays. ``clampable``: its limit of output may be lowered. None: the item
+        has ended, nothing is recorded any more. Raises the signal that keeps the call from being
+        sent, and StoreError.
         """
         execution.gate()
         scope = step.scope if step is not None else b""
@@ -75,6 +80,8 @@ class AsyncCalls:
             "ordinal": ordinal,
             "budgeted": execution.is_budgeted,
             "near": execution.calls.is_fresh(scope),
+            "provider_key": provider_key,
+            "clampable": clampable,
         }
 
         async def hold() -> list[Any]:
@@ -165,8 +172,11 @@ class AsyncCalls:
                     return priced
         return None
 
-    async def settle(self, execution: Execution, held: Held, ending: Ending) -> None:
-        """Record what came of a call; one round trip. It was paid, so that no fault is raised."""
+    async def settle(self, execution: Execution, held: Held, ending: Ending) -> Signal | None:
+        """Record what came of a call; one round trip. It was paid, so that no fault is raised.
+
+        Return the signal by which the item is to leave instead of seeing the answer, if any.
+        """
         if ending.state == "answered" and ending.answered and not ending.answered.whole:
             ending = replace(
                 ending, state="broken"
@@ -186,6 +196,7 @@ class AsyncCalls:
             execution.note("call_unrecorded", reason)
         else:
             execution.told(answer)
+        return None
 
     async def _write(self, execution: Execution, held: Held, ending: Ending) -> Checkpointed:
         params = callparams.settle_params(ending) | {"call": held.id, "cost": None, "source": None}
