@@ -38,7 +38,7 @@ def asks_anew(error: BaseException) -> bool:
     """
     if isinstance(error, BaseExceptionGroup):
         return any(map(asks_anew, error.exceptions))
-    links = list(_chain(error))
+    links = list(chain(error))
     if _root(error) in _READERS:  # they wrap a provider's errors as well
         return not any(map(_is_outage, links[1:]))
     for link in links:
@@ -65,13 +65,15 @@ def _root(error: BaseException) -> str:
     return type(error).__module__.partition(".")[0]
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException, *, hidden: bool = False) -> Iterator[BaseException]:
+    """Go through an error and what caused it; ``hidden``: what ``from None`` hides as well."""
     link: BaseException | None = error
     for _ in range(_LINKS):
         if link is None:
             return
         yield link
-        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+        shown = hidden or not link.__suppress_context__
+        link = link.__cause__ or (link.__context__ if shown else None)
 
 
 def is_interrupt(error: BaseException) -> bool:

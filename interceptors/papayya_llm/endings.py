@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from papayya_core import rules
+from papayya_core import faults, rules
 from papayya_core.call import Answered, CallState, Ending
 from papayya_llm import headers
 
 OK = range(200, 300)
 READ, ERROR_TEXT = 20_000, 500
-_LINKS = 10  # of a chain of causes
 _MARK = ("x-papayya-usage", "added")
 NEVER_SENT = frozenset(
     {
@@ -102,12 +101,7 @@ def _state(error: BaseException) -> CallState:
 
 def _is_of_http2(error: BaseException) -> bool:
     """Tell whether HTTP/2 broke down, which it also does after a request was sent."""
-    link: BaseException | None = error
-    for _ in range(_LINKS):
-        if link is None or type(link).__module__.startswith("h2."):
-            return link is not None
-        link = link.__cause__ or link.__context__
-    return False
+    return any(type(link).__module__.startswith("h2.") for link in faults.chain(error, hidden=True))
 
 
 def _is_closed(error: BaseException) -> bool:
