@@ -12,7 +12,7 @@ from papayya_llm import endings, eventstream, exchanges
 from papayya_llm.clients import sending
 from papayya_llm.eventstream import Raw, Wire
 from papayya_llm.exchanges import Exchange
-from papayya_llm.recording import begin, settle
+from papayya_llm.recording import begin, end, settle
 from papayya_llm.watches import Watch
 
 _ATTEMPT = "amz-sdk-request"
@@ -140,23 +140,17 @@ class _Tee:
                 yield piece
             self._watch.tail()
         except Exception as error:
-            self._end(error)
+            end(self._watch, error)
             raise
         finally:
-            self._end(None)
+            end(self._watch, None)
 
     def close(self) -> None:
         """Leave the stream, read to its end or not."""
         try:
             self._raw.close()
         finally:
-            self._end(None)
+            end(self._watch, None)
 
     def __del__(self) -> None:
         self._watch.abandon()
-
-    def _end(self, error: BaseException | None) -> None:
-        if self._watch.is_collected():
-            self._watch.abandon()
-        elif self._watch.claim():
-            settle(self._watch.exchange, self._watch.held, self._watch.ending(error))

@@ -106,7 +106,7 @@ def recognise(
         found = schemas.find(host, path, fields.get("user-agent") or "")
         if found is None and not schemas.is_registered(host):
             return None
-        return _exchange(execution, found, host, path, fields, read())
+        return _exchange(here, execution, found, host, path, fields, read())
     except Exception as error:  # noqa: BLE001 - ours, and none of the caller's business
         _fault(execution, "a request could not be read", error)
         return None
@@ -121,6 +121,7 @@ def _make_known(hosts: tuple[str, ...] | None) -> None:
 
 
 def _exchange(
+    here: Runtime,
     execution: Execution,
     found: tuple[Schema, str] | None,
     host: str,
@@ -144,7 +145,7 @@ def _exchange(
         body,
         host,
         host + path,
-        runtime(),
+        here,
         headers.retries(fields),
     )
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from papayya_core import faults
 from papayya_core.call import Ending, Held, Recorded
 from papayya_core.errors import PapayyaError, StoreRefused
 from papayya_llm import lending
 from papayya_llm.exchanges import Exchange
+
+if TYPE_CHECKING:
+    from papayya_llm.watches import Watch
 
 
 async def begin_async(exchange: Exchange) -> Held | Recorded | None:
@@ -48,3 +53,11 @@ async def settle_async(exchange: Exchange, held: Held, ending: Ending) -> None:
         if faults.is_interrupt(error):
             raise
         exchange.fault("its end could not be recorded", error)
+
+
+async def end_async(watch: Watch, error: BaseException | None) -> None:
+    """Record how a stream ended, the first time."""
+    if watch.is_collected():
+        watch.abandon()
+    elif watch.claim():
+        await settle_async(watch.exchange, watch.held, watch.ending(error))

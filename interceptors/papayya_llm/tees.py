@@ -10,7 +10,7 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any, Self
 
-from papayya_llm.recording import settle
+from papayya_llm.recording import end
 from papayya_llm.watches import Watch
 
 
@@ -45,14 +45,14 @@ class Tee:
         except StopIteration:
             self._tail = True
             rest = self._watch.tail()
-            self._end(None)
+            end(self._watch, None)
             return rest
         except BaseException as error:
-            self._end(error)
+            end(self._watch, error)
             raise
         passed = self._watch.feed(chunk)
         if self._watch.is_over(chunk):
-            self._end(None)
+            end(self._watch, None)
         elif self._watch.is_nearly_over(chunk):
             passed += self._ahead()
         return passed
@@ -73,7 +73,7 @@ class Tee:
                     self._chunks.close()
             self._body.close()
         finally:
-            self._end(None)
+            end(self._watch, None)
 
     @property
     def elapsed(self) -> timedelta | None:
@@ -83,14 +83,6 @@ class Tee:
 
     def __del__(self) -> None:
         self._watch.abandon()
-
-    def _end(self, error: BaseException | None) -> None:
-        """Settle, the first time."""
-        if self._watch.is_collected():
-            self._watch.abandon()
-        elif self._watch.claim():
-            exchange, held = self._watch.exchange, self._watch.held
-            settle(exchange, held, self._watch.ending(error))
 
 
 def tee(library: ModuleType, body: Any, watch: Watch) -> Any:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any, Self
 
-from papayya_llm.recording_async import settle_async
+from papayya_llm.recording_async import end_async
 from papayya_llm.watches import Watch
 
 
@@ -44,14 +44,14 @@ class AsyncTee:
         except StopAsyncIteration:
             self._tail = True
             rest = self._watch.tail()
-            await self._end(None)
+            await end_async(self._watch, None)
             return rest
         except BaseException as error:
-            await self._end(error)
+            await end_async(self._watch, error)
             raise
         passed = self._watch.feed(chunk)
         if self._watch.is_over(chunk):
-            await self._end(None)
+            await end_async(self._watch, None)
         elif self._watch.is_nearly_over(chunk):
             passed += await self._ahead()
         return passed
@@ -72,7 +72,7 @@ class AsyncTee:
                     await self._chunks.aclose()
             await self._body.aclose()
         finally:
-            await self._end(None)
+            await end_async(self._watch, None)
 
     @property
     def elapsed(self) -> timedelta | None:
@@ -82,14 +82,6 @@ class AsyncTee:
 
     def __del__(self) -> None:
         self._watch.abandon()
-
-    async def _end(self, error: BaseException | None) -> None:
-        """Settle, the first time."""
-        if self._watch.is_collected():
-            self._watch.abandon()
-        elif self._watch.claim():
-            exchange, held = self._watch.exchange, self._watch.held
-            await settle_async(exchange, held, self._watch.ending(error))
 
 
 def tee_async(library: ModuleType, body: Any, watch: Watch) -> Any:

@@ -6,7 +6,7 @@ The readers never raise: what is missing or of another type reads as nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -81,6 +81,11 @@ class Schema(Protocol):
     def messages(self, body: Any) -> tuple[Message, ...]:
         """Read a request's prompt, for people."""
         ...
+
+
+def prompt(system: str, said: Iterable[Message]) -> tuple[Message, ...]:
+    """Put the system prompt, if there is one, before what was said."""
+    return (*([Message("system", system)] if system else []), *said)
 
 
 def text(value: object) -> str:

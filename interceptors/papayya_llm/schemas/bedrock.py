@@ -15,6 +15,7 @@ from papayya_llm.schemas.base import (
     known,
     name_in_path,
     number,
+    prompt,
     record,
     records,
     text,
@@ -67,11 +68,11 @@ class Converse:
         """Read the system prompt and the messages."""
         body = record(body)
         system = _readable(body.get("system"))
-        said = [
+        said = (
             Message(text(message.get("role")), _readable(message.get("content")))
             for message in records(body.get("messages"))
-        ]
-        return (*([Message("system", system)] if system else []), *said)
+        )
+        return prompt(system, said)
 
 
 def _all_blocks(body: JsonObject) -> Iterator[JsonObject]:

@@ -15,6 +15,7 @@ from papayya_llm.schemas.base import (
     known,
     name_in_path,
     number,
+    prompt,
     record,
     records,
     text,
@@ -68,11 +69,11 @@ class Generate:
         """Read the system instruction and the contents."""
         body = record(body)
         system = _readable(first(body, "systemInstruction", "system_instruction"))
-        said = [
+        said = (
             Message(text(content.get("role")) or "user", _readable(content))
             for content in _contents(body)
-        ]
-        return (*([Message("system", system)] if system else []), *said)
+        )
+        return prompt(system, said)
 
 
 def _contents(body: JsonObject) -> list[JsonObject]:
