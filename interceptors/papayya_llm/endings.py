@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from papayya_core import faults, rules
 from papayya_core.call import Answered, CallState, Ending
-from papayya_llm import headers
+from papayya_llm import headers, limits, refusals
 
 OK = range(200, 300)
 READ, ERROR_TEXT = 20_000, 500
@@ -38,17 +39,20 @@ NEVER_SENT = frozenset(
 
 def of_error(error: BaseException, seconds: float, sdk_retries: int = 0) -> Ending:
     """End an exchange that raised: never sent, refused, or nobody knows."""
-    status, fields = _answer_of(error)
+    status, fields, body = _answer_of(error)
     refused = status is not None and status >= OK.stop
+    kept = headers.kept(fields.items())
     return Ending(
         "failed" if refused else _state(error),
         status=status,
-        headers=headers.kept(fields.items()),
+        headers=kept,
         retry_after=headers.retry_after(fields),
         request_id=headers.request_id(fields),
         sdk_retries=sdk_retries,
         error=rules.describe_error(error),
         seconds=seconds,
+        limits=limits.limits(kept),
+        exhausted=refusals.is_exhausted(status, body),
     )
 
 
@@ -66,10 +70,11 @@ def of_answer(
 ) -> Ending:
     """End an exchange that was answered; what is no 2xx is a refusal, and costs nothing."""
     fine = status in OK
+    kept = headers.kept(fields.items())
     return Ending(
         state or ("answered" if fine else "failed"),
         status=status,
-        headers=headers.kept(fields.items()),
+        headers=kept,
         body=body if fine else None,
         answered=answered if fine else None,
         retry_after=headers.retry_after(fields),
@@ -78,6 +83,8 @@ def of_answer(
         error=error if fine else _refusal(status, body),
         seconds=seconds,
         first_seconds=first,
+        limits=limits.limits(kept),
+        exhausted=refusals.is_exhausted(status, body),
     )
 
 
@@ -108,13 +115,16 @@ def _is_closed(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "client has been closed" in str(error)
 
 
-def _answer_of(error: BaseException) -> tuple[int | None, Mapping[str, str]]:
+def _answer_of(error: BaseException) -> tuple[int | None, Mapping[str, str], bytes | None]:
     """Find the answer that an error carries: a hook of the client raised for its status."""
     answer: Any = getattr(error, "response", None)
     status, fields = getattr(answer, "status_code", None), getattr(answer, "headers", None)
     if not isinstance(status, int) or not hasattr(fields, "items"):
-        return None, {}
-    return status, fields  # type: ignore[return-value]
+        return None, {}, None
+    body = None
+    with suppress(Exception):  # it may not have been read
+        body = answer.content
+    return status, fields, body  # type: ignore[return-value]
 
 
 def _refusal(status: int, body: bytes | None) -> str:
