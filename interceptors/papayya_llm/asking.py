@@ -1,4 +1,8 @@
-"""Asking an OpenAI stream for its usage where the caller did not, so that its price is known."""
+"""Requests that are sent otherwise than the caller wrote them.
+
+An OpenAI stream is asked for its usage where the caller did not, so that its price is known; and
+less output is asked for where a budget leaves less.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,15 @@ import re
 from types import ModuleType
 from typing import Any
 
+from papayya_core.call import Held
 from papayya_core.runtime import runtime
 from papayya_llm import endings
 from papayya_llm.exchanges import Exchange
 
 PROVIDERS = frozenset({"openai", "azure.ai.openai"})
 REFUSALS = frozenset({400, 422})
-_REPLACED = frozenset({b"accept-encoding", b"content-length", b"transfer-encoding"})
+_LENGTH = frozenset({b"content-length", b"transfer-encoding"})
+_REPLACED = _LENGTH | {b"accept-encoding"}
 _UNREAD = re.compile(r"\b(br|zstd)\b")
 _taken = {"api.openai.com"}  # hosts that have answered the question
 _refused: set[str] = set()
@@ -27,22 +33,36 @@ def hides_usage(exchange: Exchange) -> bool:
     return not (isinstance(options, dict) and options.get("include_usage"))
 
 
-def readable(library: ModuleType, exchange: Exchange, request: Any) -> tuple[Any, bool]:
+def limited(library: ModuleType, exchange: Exchange, held: Held, request: Any) -> tuple[Any, Any]:
+    """Return a request as a budget lets it be sent, with its body: the caller's own, or a copy."""
+    body = exchange.limited(held)
+    if body is exchange.body:
+        return request, body
+    return _copy(library, request, written(body)), body
+
+
+def readable(
+    library: ModuleType, exchange: Exchange, request: Any, body: dict[str, Any]
+) -> tuple[Any, bool]:
     """Return a stream's request as it is to be sent, and whether it asks for the usage now.
 
-    The caller's own where it can be; else a copy, whose answer comes in an encoding that we read.
+    The given one where it can be; else a copy, whose answer comes in an encoding that we read.
     """
     if not exchange.asked.stream:
         return request, False
     if _asks(exchange):
-        options = exchange.body.get("stream_options") or {}
-        body = {**exchange.body, "stream_options": {**options, "include_usage": True}}
-        content = json.dumps(body, separators=(",", ":")).encode()
-        return _copy(library, request, content, b"identity"), True  # an event is to be taken out
+        options = body.get("stream_options") or {}
+        asking = {**body, "stream_options": {**options, "include_usage": True}}
+        return _copy(library, request, written(asking), b"identity"), True  # one event is taken out
     wanted = request.headers.get("accept-encoding") or ""
     if _UNREAD.search(wanted):
-        return _copy(library, request, exchange.content, b"gzip, deflate"), False
+        return _copy(library, request, request.content, b"gzip, deflate"), False
     return request, False
+
+
+def written(body: dict[str, Any]) -> bytes:
+    """Write the body of a request."""
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
 def _asks(exchange: Exchange) -> bool:
@@ -55,12 +75,14 @@ def _asks(exchange: Exchange) -> bool:
     )
 
 
-def _copy(library: ModuleType, request: Any, content: bytes, encoding: bytes) -> Any:
-    fields = [pair for pair in request.headers.raw if pair[0].lower() not in _REPLACED]
+def _copy(library: ModuleType, request: Any, content: bytes, encoding: bytes | None = None) -> Any:
+    replaced = _LENGTH if encoding is None else _REPLACED
+    fields = [pair for pair in request.headers.raw if pair[0].lower() not in replaced]
+    accepted = [] if encoding is None else [(b"accept-encoding", encoding)]
     return library.Request(
         request.method,
         request.url,
-        headers=[*fields, (b"accept-encoding", encoding)],
+        headers=[*fields, *accepted],
         content=content,
         extensions=request.extensions,
     )

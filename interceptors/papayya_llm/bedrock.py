@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from papayya_core.call import Ending, Held, Recorded
-from papayya_llm import endings, eventstream, exchanges
+from papayya_llm import asking, endings, eventstream, exchanges
+from papayya_llm.botocore import AGAIN
 from papayya_llm.clients import sending
 from papayya_llm.eventstream import Raw, Wire
 from papayya_llm.exchanges import Exchange
@@ -27,9 +28,13 @@ def send(own: Callable[[Any], Any], request: Any) -> Any:
 def _recognise(request: Any) -> Exchange | None:
     url = urlsplit(request.url)
     fields = {name.lower(): _text(value) for name, value in request.headers.items()}
-    exchange = exchanges.recognise(url.netloc, url.path, fields, lambda: _bytes(request.body))
+    exchange = exchanges.recognise(
+        url.netloc, url.path, url.query, fields, lambda: _bytes(request.body)
+    )
     if exchange is not None:
         exchange.sdk_retries = _retries(fields)
+        can_sign = hasattr(request, AGAIN)
+        exchange.clampable = can_sign and exchange.schema.can_clamp(exchange.body)
     return exchange
 
 
@@ -85,16 +90,29 @@ class _Sender:
         self._exchange.begin()
         before = sending.set(True)
         try:
-            response = self._send(self._request)
+            response = self._send(self._limited(held))
             if not self._exchange.asked.stream or response.status_code not in endings.OK:
                 response.raw = Raw(response.content)
         except BaseException as error:
             seconds, tries = self._exchange.seconds(), self._exchange.sdk_retries
-            settle(self._exchange, held, endings.of_error(error, seconds, tries))
+            signal = settle(self._exchange, held, endings.of_error(error, seconds, tries))
+            if signal is not None:
+                raise signal from error
             raise
         finally:
             sending.reset(before)
         return response
+
+    def _limited(self, held: Held) -> Any:
+        """Lower the limit of output to what a budget leaves, and have that signed."""
+        exchange = self._exchange
+        try:
+            body = exchange.limited(held)
+            if body is not exchange.body:
+                return getattr(self._request, AGAIN)(asking.written(body))
+        except Exception as error:  # noqa: BLE001 - ours, and none of the caller's business
+            exchange.fault("its output was not limited", error)
+        return self._request
 
     def _settle(self, held: Held, response: Any) -> None:
         exchange, body = self._exchange, response.content
@@ -103,7 +121,7 @@ class _Sender:
         try:
             if response.status_code in endings.OK:
                 answered = exchange.read(body, fields)
-        except Exception as error:  # noqa: BLE001 - ours, and none of the caller's business
+        except Exception as error:  # noqa: BLE001 - as above
             exchange.fault("its answer could not be read", error)
         ending: Ending = endings.of_answer(
             response.status_code,
@@ -113,7 +131,10 @@ class _Sender:
             exchange.seconds(),
             sdk_retries=exchange.sdk_retries,
         )
-        settle(exchange, held, ending)
+        signal = settle(exchange, held, ending)
+        if signal is not None:
+            response.raw.close()
+            raise signal
 
     def _watch(self, held: Held, response: Any) -> None:
         """Listen to a stream on its way to the caller."""

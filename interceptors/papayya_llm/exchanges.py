@@ -17,7 +17,7 @@ from papayya_core.redaction import logger as redacting
 from papayya_core.redaction import redact
 from papayya_core.redaction.names import secret_name
 from papayya_core.runtime import Runtime, runtime
-from papayya_llm import foreign, headers, journal, prices, schemas
+from papayya_llm import credentials, foreign, headers, journal, prices, schemas
 from papayya_llm.foreign import Foreign
 from papayya_llm.schemas import Schema
 
@@ -29,7 +29,8 @@ class Exchange:
     """A request that is a call of an item.
 
     ``content``: the body as the caller wrote it, ``body`` parsed. ``url``: host and path. ``home``:
-    where it is recorded, however late its end comes.
+    where it is recorded, however late its end comes. ``provider_key``: fingerprint of the
+    credential. ``clampable``: it may be sent with a lower limit of output.
     """
 
     execution: Execution
@@ -43,6 +44,8 @@ class Exchange:
     url: str
     home: Runtime
     sdk_retries: int = 0
+    provider_key: str | None = None
+    clampable: bool = False
     began: float = field(default_factory=time.monotonic)
 
     def begin(self) -> None:
@@ -52,6 +55,12 @@ class Exchange:
     def seconds(self) -> float:
         """Return the seconds since the sending."""
         return time.monotonic() - self.began
+
+    def limited(self, held: Held) -> dict[str, Any]:
+        """Return the body as it is to be sent: with less output, where a budget leaves less."""
+        if held.clamped is None or not self.clampable:
+            return self.body
+        return self.schema.clamped(self.body, held.clamped, self.asked.provider)
 
     def read(self, body: bytes, fields: Mapping[str, str]) -> Answered | None:
         """Read a whole answer; None for one that says nothing."""
@@ -95,9 +104,12 @@ def _fault(execution: Execution, what: str, error: BaseException) -> None:
 
 
 def recognise(
-    host: str, path: str, fields: Mapping[str, str], read: Callable[[], bytes]
+    host: str, path: str, query: str, fields: Mapping[str, str], read: Callable[[], bytes]
 ) -> Exchange | None:
-    """Return the exchange that a POST is, None for one that is none of ours. Never raises."""
+    """Return the exchange that a POST is, None for one that is none of ours. Never raises.
+
+    ``fields``: headers, found by lower-case names.
+    """
     execution, here = context.current(), runtime()
     if execution is None or here.settings.mode == "off" or not here.settings.llm:
         return None
@@ -106,7 +118,7 @@ def recognise(
         found = schemas.find(host, path, fields.get("user-agent") or "")
         if found is None and not schemas.is_registered(host):
             return None
-        return _exchange(here, execution, found, host, path, fields, read())
+        return _exchange(here, execution, found, host, path, query, fields, read())
     except Exception as error:  # noqa: BLE001 - ours, and none of the caller's business
         _fault(execution, "a request could not be read", error)
         return None
@@ -126,6 +138,7 @@ def _exchange(
     found: tuple[Schema, str] | None,
     host: str,
     path: str,
+    query: str,
     fields: Mapping[str, str],
     content: bytes,
 ) -> Exchange | None:
@@ -147,6 +160,8 @@ def _exchange(
         host + path,
         here,
         headers.retries(fields),
+        credentials.provider_key(fields, query),
+        not credentials.is_signed(fields) and schema.can_clamp(body),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from papayya_core.call import Answered, Asked, CallFacts, Message
 from papayya_core.runtime import runtime
 from papayya_llm.schemas import NO_HEADERS, Listener
+from papayya_llm.schemas.base import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,14 @@ class Foreign:
     def stream(self) -> Listener:
         """Hear that there is output; what it says is asked at the end."""
         return Unread()
+
+    def can_clamp(self, body: Any) -> bool:
+        """Nobody knows where its limit of output is."""
+        return False
+
+    def clamped(self, body: JsonObject, most: int, provider: str = "") -> JsonObject:
+        """Leave it as it is."""
+        return body
 
     def messages(self, body: Any) -> tuple[Message, ...]:
         """Say what the plugin said."""

@@ -52,27 +52,36 @@ class AsyncSender:
         return response
 
     async def _ask(self, exchange: Exchange, held: Held, request: Any) -> Any:
-        changed, hide = self._changed(exchange, request)
+        plain, body = self._limited(exchange, held, request)
+        changed, hide = self._changed(exchange, plain, body)
         response = await self._sent(exchange, held, changed, request)
         if hide and asking.is_refused(exchange, response.status_code):
             await response.aclose()
             hide = False
-            response = await self._sent(exchange, held, request, request)
+            response = await self._sent(exchange, held, plain, request)
             asking.blame(exchange, response.status_code)
         if self._stream and replies.is_stream(exchange, response) and not response.is_closed:
             return self._watched(exchange, held, response, hide=hide)
         return await self._whole(exchange, held, response, hide=hide)
 
-    def _changed(self, exchange: Exchange, request: Any) -> tuple[Any, bool]:
+    def _limited(self, exchange: Exchange, held: Held, request: Any) -> tuple[Any, Any]:
+        """Lower the limit of output to what a budget leaves."""
+        try:
+            return asking.limited(self._library, exchange, held, request)
+        except Exception as error:  # noqa: BLE001 - ours, and none of the caller's business
+            exchange.fault("its output was not limited", error)
+            return request, exchange.body
+
+    def _changed(self, exchange: Exchange, request: Any, body: Any) -> tuple[Any, bool]:
         """Make a stream's request one whose answer we can read, and take out again what we add."""
         if not self._stream:
             return request, False
         try:
-            changed, hide = asking.readable(self._library, exchange, request)
+            changed, hide = asking.readable(self._library, exchange, request, body)
             if hide:
                 replies.rehearse(exchange)
                 class_of_async(self._library)
-        except Exception as error:  # noqa: BLE001 - ours, and none of the caller's business
+        except Exception as error:  # noqa: BLE001 - as above
             exchange.fault("its usage was not asked for", error)
             return request, False
         return changed, hide
@@ -95,8 +104,11 @@ class AsyncSender:
         return response
 
     async def _raised(self, exchange: Exchange, held: Held, error: BaseException) -> None:
+        """Settle what raised; raise the signal by which the item leaves, if there is one."""
         ending = endings.of_error(error, exchange.seconds(), exchange.sdk_retries)
-        await settle_async(exchange, held, ending)
+        signal = await settle_async(exchange, held, ending)
+        if signal is not None:
+            raise signal from error
 
     def _watched(self, exchange: Exchange, held: Held, response: Any, *, hide: bool) -> Any:
         """Listen to a stream on its way to the caller."""
@@ -119,7 +131,10 @@ class AsyncSender:
         except Exception as error:  # noqa: BLE001 - as above
             exchange.fault("its answer could not be read", error)
             ending = replies.unread(exchange, response)
-        await settle_async(exchange, held, ending)
+        signal = await settle_async(exchange, held, ending)
+        if signal is not None:
+            await response.aclose()
+            raise signal
         return response
 
     async def _body(self, response: Any) -> bytes:

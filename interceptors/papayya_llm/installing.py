@@ -24,6 +24,7 @@ TARGETS = {
     "httpx": "papayya_llm.clients",
     "httpx2": "papayya_llm.clients",
     "botocore.httpsession": "papayya_llm.botocore",
+    "botocore.endpoint": "papayya_llm.botocore",
     "google.genai._api_client": "papayya_llm.google",
     **{f"{name}._models": "papayya_llm.sdks" for name in STAINLESS},
 }

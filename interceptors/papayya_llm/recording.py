@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from papayya_core import faults
 from papayya_core.call import Ending, Held, Recorded
-from papayya_core.errors import PapayyaError, StoreRefused
+from papayya_core.errors import PapayyaError, Signal, StoreRefused
 from papayya_llm import lending
 from papayya_llm.exchanges import Exchange
 
@@ -29,6 +29,8 @@ def begin(exchange: Exchange) -> Held | Recorded | None:
             exchange.key,
             exchange.content,
             url=exchange.url,
+            provider_key=exchange.provider_key,
+            clampable=exchange.clampable,
         )
         if isinstance(found, Held):
             exchange.compare(found)
@@ -45,15 +47,17 @@ def begin(exchange: Exchange) -> Held | Recorded | None:
     return found
 
 
-def settle(exchange: Exchange, held: Held, ending: Ending) -> None:
-    """Record how it ended."""
+def settle(exchange: Exchange, held: Held, ending: Ending) -> Signal | None:
+    """Record how it ended; return the signal by which the item leaves instead of seeing it."""
     try:
         calls = lending.calls(exchange.home)
-        calls.settle(exchange.execution, held, ending)
+        signal = calls.settle(exchange.execution, held, ending)
     except Exception as error:
         if faults.is_interrupt(error):
             raise
         exchange.fault("its end could not be recorded", error)
+        return None
+    return None if signal is None else exchange.execution.trip(signal).with_traceback(None)
 
 
 def end(watch: Watch, error: BaseException | None) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from papayya_core import faults
 from papayya_core.call import Ending, Held, Recorded
-from papayya_core.errors import PapayyaError, StoreRefused
+from papayya_core.errors import PapayyaError, Signal, StoreRefused
 from papayya_llm import lending
 from papayya_llm.exchanges import Exchange
 
@@ -28,6 +28,8 @@ async def begin_async(exchange: Exchange) -> Held | Recorded | None:
             exchange.key,
             exchange.content,
             url=exchange.url,
+            provider_key=exchange.provider_key,
+            clampable=exchange.clampable,
         )
         if isinstance(found, Held):
             exchange.compare(found)
@@ -44,15 +46,17 @@ async def begin_async(exchange: Exchange) -> Held | Recorded | None:
     return found
 
 
-async def settle_async(exchange: Exchange, held: Held, ending: Ending) -> None:
-    """Record how it ended."""
+async def settle_async(exchange: Exchange, held: Held, ending: Ending) -> Signal | None:
+    """Record how it ended; return the signal by which the item leaves instead of seeing it."""
     try:
         calls = await lending.calls_async(exchange.home)
-        await calls.settle(exchange.execution, held, ending)
+        signal = await calls.settle(exchange.execution, held, ending)
     except Exception as error:
         if faults.is_interrupt(error):
             raise
         exchange.fault("its end could not be recorded", error)
+        return None
+    return None if signal is None else exchange.execution.trip(signal).with_traceback(None)
 
 
 async def end_async(watch: Watch, error: BaseException | None) -> None:

@@ -17,7 +17,11 @@ def recognise(request: Any) -> Exchange | None:
     """Return the exchange that a request is, None for one that is none of ours."""
     url = request.url
     return exchanges.recognise(
-        url.netloc.decode("ascii", "replace"), url.path, request.headers, lambda: request.content
+        url.netloc.decode("ascii", "replace"),
+        url.path,
+        url.query.decode("ascii", "replace"),
+        request.headers,
+        lambda: request.content,
     )
 
 

@@ -13,6 +13,7 @@ from papayya_llm.schemas.base import (
     JsonObject,
     Listener,
     known,
+    lowered,
     name_in_path,
     number,
     prompt,
@@ -64,6 +65,14 @@ class Messages:
     def stream(self) -> Listener:
         """Begin to read events."""
         return MessagesListener()
+
+    def can_clamp(self, body: Any) -> bool:
+        """A budget for thoughts must stay below the limit."""
+        return record(record(body).get("thinking")).get("budget_tokens") is None
+
+    def clamped(self, body: JsonObject, most: int, provider: str = "") -> JsonObject:
+        """Lower its one limit."""
+        return lowered(body, most, "max_tokens", new="max_tokens")
 
     def messages(self, body: Any) -> tuple[Message, ...]:
         """Read the system prompt and the messages."""

@@ -82,6 +82,17 @@ class Schema(Protocol):
         """Read a request's prompt, for people."""
         ...
 
+    def can_clamp(self, body: Any) -> bool:
+        """Tell whether a request is still a good one with any lower limit of output."""
+        ...
+
+    def clamped(self, body: JsonObject, most: int, provider: str = "") -> JsonObject:
+        """Return a request with no more than ``most`` tokens of output per sample.
+
+        A limit is never raised. Only for a request that can be clamped.
+        """
+        ...
+
 
 def prompt(system: str, said: Iterable[Message]) -> tuple[Message, ...]:
     """Put the system prompt, if there is one, before what was said."""
@@ -135,6 +146,14 @@ def written(value: object) -> str:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=repr)
     except (RecursionError, TypeError, ValueError):
         return "[unreadable]"
+
+
+def lowered(body: JsonObject, most: int, *names: str, new: str) -> JsonObject:
+    """Lower the limits that stand in these fields; without any, put one into the field ``new``."""
+    found = {name: number(body[name]) for name in names if body.get(name) is not None}
+    if not found:
+        return {**body, new: most}
+    return {**body, **{n: min(value, most) for n, value in found.items() if value is not None}}
 
 
 def finish(said: object) -> Finish | None:

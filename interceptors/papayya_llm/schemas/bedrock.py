@@ -13,6 +13,7 @@ from papayya_llm.schemas.base import (
     JsonObject,
     Listener,
     known,
+    lowered,
     name_in_path,
     number,
     prompt,
@@ -24,6 +25,7 @@ from papayya_llm.schemas.base import (
 from papayya_llm.schemas.bedrock_stream import ConverseListener
 
 _PLAIN = frozenset({"csv", "html", "md", "txt"})
+_THINKING = ("thinking", "reasoning_config")
 VOLATILE = frozenset({"performanceConfig", "requestMetadata", "serviceTier"})
 
 
@@ -63,6 +65,16 @@ class Converse:
     def stream(self) -> Listener:
         """Begin to read events."""
         return ConverseListener()
+
+    def can_clamp(self, body: Any) -> bool:
+        """A budget for thoughts must stay below the limit."""
+        more = record(record(body).get("additionalModelRequestFields"))
+        return all(record(more.get(name)).get("budget_tokens") is None for name in _THINKING)
+
+    def clamped(self, body: JsonObject, most: int, provider: str = "") -> JsonObject:
+        """Lower the limit in its configuration."""
+        config = record(body.get("inferenceConfig"))
+        return {**body, "inferenceConfig": lowered(config, most, "maxTokens", new="maxTokens")}
 
     def messages(self, body: Any) -> tuple[Message, ...]:
         """Read the system prompt and the messages."""

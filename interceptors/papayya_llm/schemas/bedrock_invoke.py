@@ -31,7 +31,11 @@ from papayya_llm.schemas.openai_chat import CHAT
 from papayya_llm.schemas.writing import Writing
 
 _METRICS = "amazon-bedrock-invocationMetrics"
-_LIMITS = ("max_tokens", "max_gen_len", "max_new_tokens", "maxTokens", "max_tokens_to_sample")
+_LIMITS = (
+    *("max_tokens", "max_completion_tokens", "max_gen_len", "max_new_tokens", "maxTokens"),
+    *("max_tokens_to_sample", "maxTokenCount"),
+)
+_CONFIGS = ("inferenceConfig", "textGenerationConfig")
 _INPUT, _OUTPUT = "x-amzn-bedrock-input-token-count", "x-amzn-bedrock-output-token-count"
 
 
@@ -67,6 +71,17 @@ class Invoke:
     def stream(self) -> Listener:
         """Begin to read events."""
         return InvokeListener()
+
+    def can_clamp(self, body: Any) -> bool:
+        """Where it has no limit, nobody knows where to put one."""
+        body = record(body)
+        family = _family(text(body.get("modelId")), body)
+        return _limit(body) is not None and (family is None or family.can_clamp(body))
+
+    def clamped(self, body: JsonObject, most: int, provider: str = "") -> JsonObject:
+        """Lower what is there, wherever a model family puts it."""
+        inner = {name: found for name in _CONFIGS if (found := record(body.get(name)))}
+        return _less(body, most) | {name: _less(config, most) for name, config in inner.items()}
 
     def messages(self, body: Any) -> tuple[Message, ...]:
         """Read the messages, or the prompt."""
@@ -175,9 +190,14 @@ def _decimal(value: object) -> int:
 
 def _limit(body: JsonObject) -> int | None:
     """Read the limit of the output, wherever a model family puts it."""
-    inner = (record(body.get(name)) for name in ("inferenceConfig", "textGenerationConfig"))
+    inner = (record(body.get(name)) for name in _CONFIGS)
     found = {**body, **{name: value for part in inner for name, value in part.items()}}
-    return number(first(found, *_LIMITS, "maxTokenCount"))
+    return number(first(found, *_LIMITS))
+
+
+def _less(fields: JsonObject, most: int) -> JsonObject:
+    found = {name: number(fields.get(name)) for name in _LIMITS}
+    return fields | {name: min(limit, most) for name, limit in found.items() if limit is not None}
 
 
 def _family(model: str, body: JsonObject) -> Schema | None:

@@ -17,6 +17,7 @@ from papayya_llm.schemas.base import (
     finish,
     first,
     known,
+    lowered,
     number,
     record,
     records,
@@ -59,6 +60,14 @@ class Chat:
     def stream(self) -> Listener:
         """Begin to read events."""
         return ChatListener()
+
+    def can_clamp(self, body: Any) -> bool:
+        """A budget for thoughts has to fit into the limit."""
+        return record(record(body).get("thinking")).get("token_budget") is None
+
+    def clamped(self, body: JsonObject, most: int, provider: str = "") -> JsonObject:
+        """Lower its one limit."""
+        return lowered(body, most, "max_tokens", new="max_tokens")
 
     def messages(self, body: Any) -> tuple[Message, ...]:
         """Read the messages."""

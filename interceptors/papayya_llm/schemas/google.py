@@ -13,6 +13,7 @@ from papayya_llm.schemas.base import (
     Listener,
     first,
     known,
+    lowered,
     name_in_path,
     number,
     prompt,
@@ -23,6 +24,7 @@ from papayya_llm.schemas.base import (
 )
 from papayya_llm.schemas.google_stream import GoogleListener
 
+_LIMITS = ("maxOutputTokens", "max_output_tokens")
 _OWN_TOOLS = frozenset({"functionDeclarations", "function_declarations"})
 
 
@@ -46,7 +48,7 @@ class Generate:
             model=name_in_path(path, "models").partition(":")[0] or text(body.get("model")),
             stream=path.endswith(":streamGenerateContent"),
             samples=number(first(config, "candidateCount", "candidate_count")) or 1,
-            max_tokens=number(first(config, "maxOutputTokens", "max_output_tokens")),
+            max_tokens=number(first(config, *_LIMITS)),
             body_bytes=max(size - sum(map(len, pictures)), 0),
             images=len(pictures),
             unbounded=_unbounded(body, tools, parts),
@@ -64,6 +66,17 @@ class Generate:
     def stream(self) -> Listener:
         """Begin to read chunks."""
         return GoogleListener()
+
+    def can_clamp(self, body: Any) -> bool:
+        """It always can."""
+        return True
+
+    def clamped(self, body: JsonObject, most: int, provider: str = "") -> JsonObject:
+        """Lower the limit in its configuration, in either way to write it."""
+        snake = body.get("generationConfig") is None and "generation_config" in body
+        name = "generation_config" if snake else "generationConfig"
+        config = lowered(record(body.get(name)), most, *_LIMITS, new=_LIMITS[0])
+        return {**body, name: config}
 
     def messages(self, body: Any) -> tuple[Message, ...]:
         """Read the system instruction and the contents."""

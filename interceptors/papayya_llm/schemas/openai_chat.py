@@ -16,6 +16,7 @@ from papayya_llm.schemas.base import (
     finish,
     first,
     known,
+    lowered,
     name_in_path,
     number,
     record,
@@ -28,6 +29,8 @@ from papayya_llm.schemas.openai_usage import has_usage, usage
 from papayya_llm.schemas.writing import Writing
 
 END = "[DONE]"
+_NEWER = "max_completion_tokens"
+_OWNERS = frozenset({"", "openai", "azure.ai.openai"})
 _SEARCHING = ("-search-preview", "-search-api", ":online")
 
 
@@ -67,6 +70,17 @@ class Chat:
     def stream(self) -> Listener:
         """Begin to read chunks."""
         return ChatListener()
+
+    def can_clamp(self, body: Any) -> bool:
+        """A budget for thoughts, as some servers take it, has to fit into the limit."""
+        body = record(body)
+        thinking, reasoning = record(body.get("thinking")), record(body.get("reasoning"))
+        return first({**thinking, **reasoning}, "budget_tokens", "max_tokens") is None
+
+    def clamped(self, body: JsonObject, most: int, provider: str = "") -> JsonObject:
+        """Lower what is there; the newer field is one that not every server knows."""
+        new = _NEWER if self.name == "openai.chat" and provider in _OWNERS else "max_tokens"
+        return lowered(body, most, _NEWER, "max_tokens", new=new)
 
     def messages(self, body: Any) -> tuple[Message, ...]:
         """Read the messages, or the prompt."""

@@ -48,6 +48,14 @@ class Embeddings:
         """Nobody streams vectors; what comes is read as chunks would be."""
         return ChatListener()
 
+    def can_clamp(self, body: Any) -> bool:
+        """There is no output to be lowered."""
+        return False
+
+    def clamped(self, body: JsonObject, most: int, provider: str = "") -> JsonObject:
+        """Leave it as it is."""
+        return body
+
     def messages(self, body: Any) -> tuple[Message, ...]:
         """Read the texts."""
         given = record(body).get("input")

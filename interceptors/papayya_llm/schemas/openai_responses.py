@@ -17,6 +17,7 @@ from papayya_llm.schemas.base import (
     finish,
     first,
     known,
+    lowered,
     name_in_path,
     number,
     record,
@@ -65,6 +66,14 @@ class Responses:
     def stream(self) -> Listener:
         """Begin to read events."""
         return ResponsesListener(read_response)
+
+    def can_clamp(self, body: Any) -> bool:
+        """It always can."""
+        return True
+
+    def clamped(self, body: JsonObject, most: int, provider: str = "") -> JsonObject:
+        """Lower its one limit."""
+        return lowered(body, most, "max_output_tokens", new="max_output_tokens")
 
     def messages(self, body: Any) -> tuple[Message, ...]:
         """Read the instructions and the items."""
