@@ -7,7 +7,7 @@ OpenAI's chat completions, responses and embeddings, Anthropic's messages, Googl
 and Bedrock's Converse and InvokeModel (see ``routes``), each as JSON and as the provider's stream;
 the same request gives the same answer for the same ``--seed``. Faults are asked for at start-up,
 over ``/_control/faults`` or by the header ``x-fake-fault`` (see ``faults``); ``x-fake-gzip: 1``
-asks for gzip. What it processed and billed is in its own ledger (see ``ledger``), at its own
-prices (see ``prices``; ``--prices`` prints them). It imports nothing else of this project, so that
-an audit against it proves something.
+asks for gzip. API keys may have rate limits (see ``limits``). What it processed and billed is in
+its own ledger (see ``ledger``), at its own prices (see ``prices``; ``--prices`` prints them). It
+imports nothing else of this project, so that an audit against it proves something.
 """

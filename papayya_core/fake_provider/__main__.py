@@ -11,6 +11,7 @@ from threading import Thread
 
 from papayya_core.fake_provider.faults import BadFault, Rule
 from papayya_core.fake_provider.ledger import Ledger, LedgerError
+from papayya_core.fake_provider.limits import BadLimit, from_specs
 from papayya_core.fake_provider.prices import listed
 from papayya_core.fake_provider.provider import Latency, Provider
 from papayya_core.fake_provider.rules import rates, read_rules
@@ -28,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         provider = _provider(options)
         server = Server(options.host, options.port, provider)
-    except BadFault as wrong:
+    except (BadFault, BadLimit) as wrong:
         return _fail(str(wrong), 2)
     except LedgerError as wrong:
         return _fail(str(wrong), 1)
@@ -67,6 +68,14 @@ def _parser() -> argparse.ArgumentParser:
         help="a fault for a share of the requests, e.g. rate_limit=0.01 (may be repeated)",
     )
     add("--faults", type=Path, metavar="FILE", help="fault rules as JSON")
+    add(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="UNIT=N[,UNIT=N...][,key=KEY][,model=MODEL]",
+        help="a rate limit per API key and minute, e.g. requests=60,tokens=10000; units are"
+        " requests, tokens, input_tokens and output_tokens (may be repeated)",
+    )
     add("--gzip", action="store_true", help="answer in gzip whoever accepts it")
     add("--prices", action="store_true", help="print the price table as JSON, and end")
     return parser
@@ -87,8 +96,11 @@ def _latency(text: str) -> Latency:
 def _provider(options: argparse.Namespace) -> Provider:
     """Make the stand-in that the command line describes."""
     rules = _rules(options.faults) + rates(options.fault_rate)
+    limits = from_specs(options.limit)
     ledger = Ledger(options.ledger, fsync=options.fsync)
-    return Provider(ledger, options.seed, options.latency_ms, tuple(rules), gzip=options.gzip)
+    return Provider(
+        ledger, options.seed, options.latency_ms, tuple(rules), gzip=options.gzip, limits=limits
+    )
 
 
 def _rules(path: Path | None) -> list[Rule]:

@@ -43,6 +43,7 @@ class Entry:
     status: int | None
     fault: str | None = None
     rule: str | None = None
+    refused: str | None = None
     response_id: str | None = None
     stream: bool = False
     item_key: str | None = None
@@ -137,25 +138,24 @@ class Book:
 
 
 def totals(entries: Iterable[Entry]) -> dict[str, Any]:
-    """Sum requests, tokens and cost: in all, by key and by model."""
+    """Sum requests, tokens and cost: in all, by key and by model; count requests by status."""
     whole, by_key, by_model = (
         _zero(),
         defaultdict[str, dict[str, int]](_zero),
         defaultdict[str, dict[str, int]](_zero),
     )
+    by_status = Counter[str]()
     for entry in entries:
-        for sums in (
-            whole,
-            by_key[entry.key],
-            by_model[entry.model],
-        ):
+        by_status[str(entry.status or "none")] += 1
+        for sums in (whole, by_key[entry.key], by_model[entry.model]):
             sums["requests"] += 1
             sums["billed"] += entry.ordinal > 0
+            sums["refused"] += entry.refused is not None
             for name in _SUMMED:
                 sums[name] += getattr(entry, name)
-    return {**whole, "by_key": by_key, "by_model": by_model}
+    return {**whole, "by_status": by_status, "by_key": by_key, "by_model": by_model}
 
 
 def _zero() -> dict[str, int]:
     """Start a sum."""
-    return dict.fromkeys(("requests", "billed", *_SUMMED), 0)
+    return dict.fromkeys(("requests", "billed", "refused", *_SUMMED), 0)

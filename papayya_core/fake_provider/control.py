@@ -2,7 +2,8 @@
 The control endpoints: what a test asks and tells the stand-in.
 
 GET /_control/health; GET /_control/ledger?after=N (entries after that number, totals over all);
-GET, POST and DELETE /_control/faults; GET /v1/models is here too, as it costs nothing.
+GET, POST and DELETE /_control/faults and /_control/limits (GET tells what is left, too); GET
+/v1/models is here too, as it costs nothing.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from papayya_core.fake_provider.answer import CREATED
 from papayya_core.fake_provider.ask import JsonObject
 from papayya_core.fake_provider.book import totals
 from papayya_core.fake_provider.faults import BadFault
+from papayya_core.fake_provider.limits import BadLimit, read_limits
 from papayya_core.fake_provider.plan import Plan, document
 from papayya_core.fake_provider.prices import TABLE
 from papayya_core.fake_provider.provider import Provider
 from papayya_core.fake_provider.rules import read_rules
+from papayya_core.fake_provider.use import by_minute
 
 _MODELS = "/v1/models"
 _NOT_FOUND = 404
@@ -74,13 +77,14 @@ def _health(request: _Request) -> Plan:
 
 
 def _ledger(request: _Request) -> Plan:
-    """Give the ledger's entries after a number, and the totals over all of them."""
+    """Give the ledger's entries after a number; totals and use are over all of them."""
     text = parse_qs(request.query).get("after", ["0"])[0]
     if not text.isascii() or not text.isdigit():
         return _error(400, f"after must be the number of an entry, not {text!r}.")
     entries = request.provider.ledger.entries()
     rows = [entry.row() for entry in entries if entry.id > int(text)]
-    return document(200, {"entries": rows, "totals": totals(entries)})
+    sums = {**totals(entries), "by_minute": by_minute(entries)}
+    return document(200, {"entries": rows, "totals": sums})
 
 
 def _faults(request: _Request) -> Plan:
@@ -101,6 +105,31 @@ def _clear_faults(request: _Request) -> Plan:
     """Drop all rules."""
     request.provider.clear_rules()
     return document(200, {"rules": []})
+
+
+def _limits(request: _Request) -> Plan:
+    """List the limits in force, and what is left for the keys that have asked."""
+    levels = [
+        {"key": key, "model": model, "unit": unit, **asdict(gauge)}
+        for key, model, unit, gauge in request.provider.levels()
+    ]
+    limits = [asdict(limit) for limit in request.provider.limiter.limits]
+    return document(200, {"limits": limits, "left": levels})
+
+
+def _put_limits(request: _Request) -> Plan:
+    """Put limits in force."""
+    try:
+        request.provider.put_limits(read_limits(json.loads(request.body)))
+    except (BadLimit, ValueError, RecursionError) as wrong:
+        return _error(400, str(wrong))
+    return _limits(request)
+
+
+def _clear_limits(request: _Request) -> Plan:
+    """Drop all limits."""
+    request.provider.clear_limits()
+    return _limits(request)
 
 
 def _described(name: str) -> JsonObject:
@@ -132,5 +161,8 @@ _ROUTES: dict[tuple[str, str], Callable[[_Request], Plan]] = {
     ("GET", "/_control/faults"): _faults,
     ("POST", "/_control/faults"): _add_faults,
     ("DELETE", "/_control/faults"): _clear_faults,
+    ("GET", "/_control/limits"): _limits,
+    ("POST", "/_control/limits"): _put_limits,
+    ("DELETE", "/_control/limits"): _clear_limits,
     ("GET", _MODELS): _models,
 }

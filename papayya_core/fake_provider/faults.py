@@ -33,6 +33,7 @@ KINDS: dict[str, dict[str, str]] = {
     "rate_limit": {"retry_after": "seconds, default 1", "status": "default 429"},
     "server_error": {"retry_after": "seconds", "status": "default 500"},
     "overloaded": {"retry_after": "seconds", "status": "default 529 (Anthropic) or 503"},
+    "no_credit": {"status": "default 429, of Anthropic 400, of Bedrock 403"},
     "slow": {"seconds": "before the answer, default 5"},
     "timeout": {"seconds": "of silence before the connection closes, default 600"},
     "reset": {"seconds": "before the connection is reset without an answer, default 0"},
@@ -43,7 +44,7 @@ KINDS: dict[str, dict[str, str]] = {
     "empty": {},
     "null_tool_call": {},
 }
-UNBILLED = frozenset({"rate_limit", "server_error", "overloaded"})
+UNBILLED = frozenset({"rate_limit", "server_error", "overloaded", "no_credit"})
 UNANSWERED = frozenset({"timeout", "reset"})
 _WORDS = frozenset({"refusal", "truncation"})
 _FORMS = frozenset({"schema_violation", "null_tool_call"})

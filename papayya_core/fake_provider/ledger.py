@@ -16,6 +16,7 @@ output_tokens       of which reasoning_tokens; all of them billed, whether deliv
 cost_nusd           nano-dollars (see `prices`); price_known is false at the default price
 status              the HTTP status; null if nothing was answered (faults timeout and reset)
 fault, rule         what went wrong on purpose, and what asked for it
+refused             the unit (see `limits`) of the rate limit that turned it down
 response_id         of the answer; null for errors, and where answers have none (embeddings,
                     Converse): the request id that is sent is always req_ and the entry's id
 stream              whether a stream was asked for

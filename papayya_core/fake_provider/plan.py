@@ -60,8 +60,9 @@ def failed(shape: Shape, failure: Failure) -> Plan:
     """Plan an error answer."""
     after = failure.retry_after_s
     headers = {} if after is None else {"retry-after": f"{after:g}"}
+    vendor = shape.vendor
     return document(
-        failure.status, shape.error(failure), {**headers, **shape.error_headers(failure)}
+        failure.status, vendor.error(failure), {**headers, **vendor.error_headers(failure)}
     )
 
 

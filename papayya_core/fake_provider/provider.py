@@ -8,16 +8,17 @@ counted one after another; sending, waiting and rendering are not.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from hashlib import sha256
 from threading import Lock
 
 from papayya_core.fake_provider.answer import Answer, Keeping, compose
 from papayya_core.fake_provider.ask import Ask, BadRequest, read_json
-from papayya_core.fake_provider.book import Entry, key_label
+from papayya_core.fake_provider.book import Entry
 from papayya_core.fake_provider.call import Call
 from papayya_core.fake_provider.dice import Dice
+from papayya_core.fake_provider.draft import begun, clock
+from papayya_core.fake_provider.failures import by_fault, by_limit, invalid
 from papayya_core.fake_provider.faults import (
     UNANSWERED,
     UNBILLED,
@@ -28,11 +29,15 @@ from papayya_core.fake_provider.faults import (
     Rule,
 )
 from papayya_core.fake_provider.ledger import Ledger
+from papayya_core.fake_provider.limiter import Gate, Gauge, Limiter
+from papayya_core.fake_provider.limits import Cost, Limit
 from papayya_core.fake_provider.plan import Plan, disturbed, failed, success, zipped
-from papayya_core.fake_provider.prices import lookup, price
+from papayya_core.fake_provider.prices import price
 from papayya_core.fake_provider.routes import Route, find
 from papayya_core.fake_provider.rules import from_header
 from papayya_core.fake_provider.shapes.base import Failure, Shape
+from papayya_core.fake_provider.shapes.limits import exhausted
+from papayya_core.fake_provider.use import cost, moment
 
 _UNSEEN = {
     "labels",
@@ -47,21 +52,19 @@ _UNSEEN = {
     "user",
 }
 _REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid")
-_SAID = {
-    "rate_limit": "Rate limit reached: wait as long as Retry-After says, then send it again.",
-    "server_error": "The server had an error while processing your request.",
-    "overloaded": "Overloaded: the server is busy, send it again later.",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class _Decision:
-    """What was decided about a request, under the lock."""
+    """What was decided about a request at `now`; `gate` is what it takes from, if limited."""
 
     entry: Entry
     fault: Fault | None = None
     answer: Answer | None = None
     failure: Failure | None = None
+    gate: Gate | None = None
+    gauges: dict[str, Gauge] = field(default_factory=dict)
+    now: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +81,27 @@ class Latency:
 
 @dataclass(slots=True)
 class Provider:
-    """The stand-in without its wires: a call in, a plan out, an entry in the ledger."""
+    """
+    The stand-in without its wires: a call in, a plan out, an entry in the ledger.
+
+    Whoever carries a plan out tells `end`; `clock` gives microseconds after 1970.
+    """
 
     ledger: Ledger
     seed: int = 0
     latency: Latency = field(default_factory=Latency)
     rules: tuple[Rule, ...] = ()
     gzip: bool = False
+    limits: tuple[Limit, ...] = ()
+    clock: Callable[[], int] = clock
     faults: FaultBook = field(init=False)
+    limiter: Limiter = field(init=False, default_factory=Limiter)
+    _under_way: dict[int, tuple[Gate, Cost]] = field(init=False, default_factory=dict)
     _lock: Lock = field(init=False, default_factory=Lock)
 
     def __post_init__(self) -> None:
-        """Put the start-up rules in force, as far as they haven't fired in an earlier life."""
+        """Put limits in force, and the start-up rules that haven't fired in an earlier life."""
+        self.limiter.put(self.limits)
         fired = self.ledger.book.fired
         self.faults = FaultBook(self.seed, list(self.rules), lambda *of: fired[of])
 
@@ -105,8 +117,18 @@ class Provider:
         with self._lock:
             decision = self._decide(call, route, ask, wrong)
             entry = self.ledger.append(decision.entry)
+            if decision.gate:
+                self._under_way[entry.id] = decision.gate, cost(entry)
         self.ledger.sync()
         return self._plan(call, route.shape, replace(decision, entry=entry))
+
+    def end(self, entry: int, *, delivered: bool) -> None:
+        """Note that an answer has ended: what it counts for the limits is known now."""
+        self.ledger.deliver(entry, delivered=delivered)
+        with self._lock:
+            if passed := self._under_way.pop(entry, None):
+                gate, used = passed
+                gate.correct(used, self.clock())
 
     def add_rules(self, rules: list[Rule]) -> list[Rule]:
         """Put rules in force, before those that are."""
@@ -118,43 +140,48 @@ class Provider:
         with self._lock:
             self.faults.clear()
 
+    def put_limits(self, limits: list[Limit]) -> None:
+        """Put limits in force, each in place of the one for the same key and model."""
+        with self._lock:
+            self.limiter.put(limits)
+
+    def clear_limits(self) -> None:
+        """Drop all limits."""
+        with self._lock:
+            self.limiter.clear()
+
+    def levels(self) -> list[tuple[str, str | None, str, Gauge]]:
+        """List what is left: (the key's label, the limit's model, unit, gauge)."""
+        with self._lock:
+            return list(self.limiter.levels(self.clock()))
+
     def _decide(
         self, call: Call, route: Route, ask: Ask | None, wrong: BadRequest | None
     ) -> _Decision:
         """Decide what becomes of a request that could be read, or not."""
-        draft = self._draft(call, route, ask)
+        now = self.clock()
+        draft = begun(call, route, ask, self.ledger.book.attempts, now)
         if ask is None:
-            return _refused(draft, Failure(400, "invalid_request", str(wrong)))
+            return _refused(draft, invalid(wrong or BadRequest("")))
+        gate = self.limiter.gate(call.api_key, ask, now)
         try:
             fault = self._fault(call, draft, ask)
-            if fault and fault.kind in UNBILLED:
-                return _failed(draft, fault, route.shape)
-            return self._processed(draft, ask, route.shape, fault)
+            decision = self._judged(draft, ask, route.shape, fault, gate, now)
         except (BadRequest, BadFault) as bad:
-            return _refused(draft, Failure(400, "invalid_request", str(bad)))
+            decision = _refused(draft, invalid(bad))
+        return replace(decision, gauges=gate.gauges(now), now=now)
 
-    def _draft(self, call: Call, route: Route, ask: Ask | None) -> Entry:
-        """Begin the ledger's entry with what is known of any request."""
-        # The same body for another model, named by the path, is another request.
-        told = f"{route.path}\n".encode() if route.given else b""
-        digest = sha256(told + call.body).hexdigest()
-        body = ask.body if ask else {}
-        user = body.get("user")
-        return Entry(
-            time=datetime.now(UTC).isoformat(timespec="microseconds"),
-            key=key_label(call.api_key),
-            path=route.path,
-            model=ask.model if ask else str(route.given.get("model", "")),
-            body_sha256=digest,
-            attempt=self.ledger.book.attempts[digest] + 1,
-            price_known=ask is not None and lookup(ask.model) is not None,
-            status=200,
-            stream=ask is not None and ask.stream,
-            item_key=call.headers.get("x-item-key"),
-            idempotency_key=call.headers.get("idempotency-key"),
-            user=user if isinstance(user, str) else None,
-            metadata=body.get("metadata", body.get("requestMetadata", body.get("labels"))),
-        )
+    def _judged(
+        self, draft: Entry, ask: Ask, shape: Shape, fault: Fault | None, gate: Gate, now: int
+    ) -> _Decision:
+        """Fail a request on purpose, turn it down for a limit, or answer it."""
+        if fault and fault.kind in UNBILLED:
+            return _refused(_blame(draft, fault), by_fault(fault, shape.vendor), fault)
+        if lack := gate.shortage(now):
+            return _refused(replace(draft, refused=lack.unit), by_limit(ask.model, lack))
+        decision = self._processed(draft, ask, shape, fault)
+        gate.take(now)
+        return replace(decision, gate=gate if gate.buckets else None)
 
     def _fault(self, call: Call, draft: Entry, ask: Ask) -> Fault | None:
         """Find the fault for a request."""
@@ -197,16 +224,24 @@ class Provider:
         dice = Dice.of(self.seed, "latency", entry.body_sha256, entry.attempt)
         wait_s = self.latency.seconds(dice)
         if answer is None:
-            failure = decision.failure or Failure(500, "server_error", "")
-            plan = failed(shape, failure)
+            plan = failed(shape, decision.failure or Failure(500, "server_error", ""))
         else:
             plan = success(shape, answer)
+        left = shape.vendor.limits(_told(decision), moment(decision.now))
         traced = dict.fromkeys(_REQUEST_IDS, f"req_{entry.id}")
-        headers = {**plan.headers, **traced, "x-fake-ledger-id": str(entry.id)}
+        headers = {**plan.headers, **left, **traced, "x-fake-ledger-id": str(entry.id)}
         plan = replace(plan, headers=headers, wait_s=wait_s, entry=entry.id)
         if call.takes_gzip and (self.gzip or call.wants_gzip):
             plan = zipped(plan)
         return disturbed(plan, fault) if fault else plan
+
+
+def _told(decision: _Decision) -> dict[str, Gauge]:
+    """Say what is left of the limits, or what a fault pretends."""
+    if decision.fault is None or decision.fault.kind != "rate_limit":
+        return decision.gauges
+    after_s = decision.failure.retry_after_s if decision.failure else None
+    return exhausted(decision.gauges, round((after_s or 0) * 1_000_000))
 
 
 def _blame(entry: Entry, fault: Fault | None) -> Entry:
@@ -214,16 +249,6 @@ def _blame(entry: Entry, fault: Fault | None) -> Entry:
     return replace(entry, fault=fault.kind, rule=fault.rule) if fault else entry
 
 
-def _refused(draft: Entry, failure: Failure) -> _Decision:
+def _refused(draft: Entry, failure: Failure, fault: Fault | None = None) -> _Decision:
     """Decide to turn a request down; nothing is billed."""
-    return _Decision(replace(draft, status=failure.status), failure=failure)
-
-
-def _failed(draft: Entry, fault: Fault, shape: Shape) -> _Decision:
-    """Decide to fail a request on purpose; nothing is billed."""
-    usual = {"rate_limit": 429, "server_error": 500, "overloaded": shape.overloaded}
-    status = int(fault.number("status", usual[fault.kind]))
-    after = fault.params.get("retry_after", 1 if fault.kind == "rate_limit" else None)
-    seconds = None if after is None else float(after)
-    failure = Failure(status, fault.kind, _SAID[fault.kind], seconds)
-    return _Decision(_blame(replace(draft, status=status), fault), fault, failure=failure)
+    return _Decision(replace(draft, status=failure.status), fault, failure=failure)

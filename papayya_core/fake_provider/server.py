@@ -136,7 +136,7 @@ class Handler(BaseHTTPRequestHandler):
         delivered = self._carry_out(plan)
         self.close_connection = self.close_connection or not delivered
         if plan.entry is not None:
-            self.server.provider.ledger.deliver(plan.entry, delivered=delivered)
+            self.server.provider.end(plan.entry, delivered=delivered)
 
     def _body(self) -> bytes | None:
         """Read the body; None if there is no way to."""

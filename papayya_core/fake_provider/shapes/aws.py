@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from papayya_core.fake_provider.ask import JsonObject
-from papayya_core.fake_provider.shapes.base import Failure
+from papayya_core.fake_provider.shapes import limits
+from papayya_core.fake_provider.shapes.base import Failure, Vendor
 
 LATENCY_MS = 100
 _KINDS = {
@@ -15,6 +16,7 @@ _KINDS = {
     429: "ThrottlingException",
     503: "ServiceUnavailableException",
 }
+_NO_CREDIT = "INVALID_PAYMENT_INSTRUMENT: A valid payment instrument must be provided."
 
 
 def error(failure: Failure) -> JsonObject:
@@ -25,3 +27,12 @@ def error(failure: Failure) -> JsonObject:
 def error_headers(failure: Failure) -> dict[str, str]:
     """Name the kind of an error."""
     return {"x-amzn-errortype": _KINDS.get(failure.status, "InternalServerException")}
+
+
+AWS = Vendor(
+    overloaded=503,
+    no_credit=Failure(403, "no_credit", _NO_CREDIT),
+    error=error,
+    error_headers=error_headers,
+    limits=limits.none,
+)

@@ -8,16 +8,39 @@ from dataclasses import dataclass
 
 from papayya_core.fake_provider.answer import Answer
 from papayya_core.fake_provider.ask import Ask, BadRequest, JsonObject, Tool
+from papayya_core.fake_provider.shapes.limits import Limits
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error answer; `kind` is a fault's kind, or "invalid_request", "not_found", …."""
+    """
+    An error answer; `kind` is a fault's kind, or "invalid_request", "not_found", ….
+
+    `unit` is what a rate limit is about; `retry_after_ms` is the wait where `retry_after_s`
+    had to be rounded.
+    """
 
     status: int
     kind: str
     message: str
     retry_after_s: float | None = None
+    retry_after_ms: int | None = None
+    unit: str = "requests"
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """
+    How one provider speaks of errors and limits, in all of its APIs.
+
+    `overloaded` is the status for it, and `no_credit` the failure of an account that has none.
+    """
+
+    overloaded: int
+    no_credit: Failure
+    error: Callable[[Failure], JsonObject]
+    error_headers: Callable[[Failure], dict[str, str]]
+    limits: Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +56,10 @@ class Shape:
 
     path: str
     id_prefix: str | None
-    overloaded: int
+    vendor: Vendor
     parse: Callable[[JsonObject], Ask]
     document: Callable[[Answer], JsonObject]
     events: Callable[[Answer], Iterator[bytes]]
-    error: Callable[[Failure], JsonObject]
-    error_headers: Callable[[Failure], dict[str, str]]
     caches: Callable[[Ask], bool]
     headers: Callable[[Answer], dict[str, str]] = lambda _: {}
     writes: bool = True
@@ -80,15 +101,3 @@ def choice(value: object, tools: tuple[Tool, ...]) -> str:
             return str(named)
         value = value.get("type")
     return {"none": "none", "required": "any", "any": "any"}.get(str(value), "auto")
-
-
-def openai_error(failure: Failure) -> JsonObject:
-    """Write an error as OpenAI does."""
-    kinds = {
-        "rate_limit": ("requests", "rate_limit_exceeded"),
-        "invalid_request": ("invalid_request_error", None),
-        "not_found": ("invalid_request_error", "not_found"),
-        "overloaded": ("service_unavailable_error", "overloaded"),
-    }
-    kind, code = kinds.get(failure.kind, ("server_error", None))
-    return {"error": {"message": failure.message, "type": kind, "param": None, "code": code}}

@@ -16,15 +16,15 @@ from papayya_core.fake_provider.ask import (
     read_message,
     required,
 )
-from papayya_core.fake_provider.shapes import limits, thinking
+from papayya_core.fake_provider.shapes import thinking
 from papayya_core.fake_provider.shapes.base import (
     Shape,
     choice,
     frame,
     function,
     objects,
-    openai_error,
 )
+from papayya_core.fake_provider.shapes.openai import OPENAI, functions, prompt_details, schema
 
 _FINISH = {"stop": "stop", "tool": "tool_calls", "length": "length", "refusal": "stop"}
 MOST_SAMPLES = 128
@@ -32,11 +32,9 @@ MOST_SAMPLES = 128
 
 def parse(body: JsonObject) -> Ask:
     """Read a request."""
-    listed = objects(field(body, "tools", list, default=[]), "tools")
     tools = tuple(
         function(field(tool, "function", dict, default={}), "parameters")
-        for tool in listed
-        if tool.get("type") == "function"
+        for tool in functions(body)
     )
     messages = objects(required(body, "messages", list), "messages")
     samples = positive(body, "n") or 1
@@ -47,7 +45,7 @@ def parse(body: JsonObject) -> Ask:
         body=body,
         model=required(body, "model", str),
         messages=tuple(map(read_message, messages)),
-        schema=_schema(field(body, "response_format", dict, default={})),
+        schema=schema(field(body, "response_format", dict, default={}), inside="json_schema"),
         tools=tools,
         tool_choice=choice(body.get("tool_choice"), tools),
         max_tokens=positive(body, "max_completion_tokens", "max_tokens"),
@@ -58,14 +56,6 @@ def parse(body: JsonObject) -> Ask:
     )
 
 
-def _schema(form: JsonObject) -> JsonObject | None:
-    """Read response_format."""
-    if form.get("type") == "json_schema":
-        schema: JsonObject = field(required(form, "json_schema", dict), "schema", dict, default={})
-        return schema
-    return {} if form.get("type") == "json_object" else None
-
-
 def usage(answer: Answer) -> JsonObject:
     """Write the usage, cached tokens inside the prompt's and thoughts inside the completion's."""
     used = answer.usage
@@ -73,11 +63,7 @@ def usage(answer: Answer) -> JsonObject:
         "prompt_tokens": used.prompt,
         "completion_tokens": used.output,
         "total_tokens": used.prompt + used.output,
-        "prompt_tokens_details": {
-            "cached_tokens": used.cached,
-            "cache_write_tokens": used.written,
-            "audio_tokens": 0,
-        },
+        "prompt_tokens_details": {**prompt_details(answer), "audio_tokens": 0},
         "completion_tokens_details": {
             "reasoning_tokens": answer.reasoning,
             "audio_tokens": 0,
@@ -162,12 +148,9 @@ def _deltas(answer: Answer, number: int, made: Choice) -> Iterator[JsonObject]:
 CHAT = Shape(
     path="/v1/chat/completions",
     id_prefix="chatcmpl-",
-    overloaded=503,
+    vendor=OPENAI,
     parse=parse,
     document=document,
     events=events,
-    error=openai_error,
-    error_headers=limits.on_error(limits.openai),
     caches=lambda _: True,
-    headers=lambda _: limits.openai(),
 )

@@ -101,12 +101,10 @@ def _deltas(answer: Answer, block: JsonObject) -> Iterator[JsonObject]:
 CONVERSE = Shape(
     path="/model/converse",
     id_prefix=None,
-    overloaded=503,
+    vendor=aws.AWS,
     parse=parse,
     document=document,
     events=events,
-    error=aws.error,
-    error_headers=aws.error_headers,
     caches=caches,
     stream_type=MEDIA_TYPE,
 )

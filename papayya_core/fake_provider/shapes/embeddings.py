@@ -17,8 +17,8 @@ from papayya_core.fake_provider.ask import (
     positive,
     required,
 )
-from papayya_core.fake_provider.shapes import limits
-from papayya_core.fake_provider.shapes.base import Shape, openai_error
+from papayya_core.fake_provider.shapes.base import Shape
+from papayya_core.fake_provider.shapes.openai import OPENAI
 from papayya_core.fake_provider.vectors import vector
 
 MOST_INPUTS = 2_048
@@ -85,12 +85,9 @@ def events(_: Answer) -> Iterator[bytes]:
 EMBEDDINGS = Shape(
     path="/v1/embeddings",
     id_prefix=None,
-    overloaded=503,
+    vendor=OPENAI,
     parse=parse,
     document=document,
     events=events,
-    error=openai_error,
-    error_headers=limits.on_error(limits.openai),
     caches=lambda _: False,
-    headers=lambda _: limits.openai(),
 )

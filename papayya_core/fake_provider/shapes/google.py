@@ -10,7 +10,8 @@ from dataclasses import replace
 from papayya_core.fake_provider import tokens
 from papayya_core.fake_provider.answer import Answer, Choice
 from papayya_core.fake_provider.ask import JsonObject
-from papayya_core.fake_provider.shapes.base import Failure, Shape, frame
+from papayya_core.fake_provider.shapes import limits
+from papayya_core.fake_provider.shapes.base import Failure, Shape, Vendor, frame
 from papayya_core.fake_provider.shapes.google_request import parse
 
 _FINISH = {"stop": "STOP", "tool": "STOP", "length": "MAX_TOKENS", "refusal": "SAFETY"}
@@ -23,6 +24,10 @@ _STATUS = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
+_NO_CREDIT = (
+    "You exceeded your current quota, please check your plan and billing details. For more"
+    " information on this error, head to: https://ai.google.dev/gemini-api/docs/rate-limits."
+)
 
 
 def _usage(answer: Answer, said: int, thought: int) -> JsonObject:
@@ -135,15 +140,20 @@ def error(failure: Failure) -> JsonObject:
     return {"error": {**named, "details": [wait]}}
 
 
+_VENDOR = Vendor(
+    overloaded=503,
+    no_credit=Failure(429, "no_credit", _NO_CREDIT),
+    error=error,
+    error_headers=lambda _: {},
+    limits=limits.none,
+)
 GOOGLE = Shape(
     path="/v1beta/models:generateContent",
     id_prefix="",
-    overloaded=503,
+    vendor=_VENDOR,
     parse=parse,
     document=document,
     events=events,
-    error=error,
-    error_headers=lambda _: {},
     caches=lambda _: True,
     writes=False,
 )

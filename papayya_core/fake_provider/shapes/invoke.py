@@ -71,12 +71,10 @@ def headers(answer: Answer) -> dict[str, str]:
 INVOKE = Shape(
     path="/model/invoke",
     id_prefix="msg_bdrk_",
-    overloaded=503,
+    vendor=aws.AWS,
     parse=parse,
     document=document,
     events=events,
-    error=aws.error,
-    error_headers=aws.error_headers,
     caches=messages.caches,
     headers=headers,
     stream_type=MEDIA_TYPE,

@@ -2,48 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import TypeAlias
 
-from papayya_core.fake_provider.shapes.base import Failure
+from papayya_core.fake_provider.limiter import Gauge
 
-_REQUESTS, _TOKENS = 500, 200_000
-_USED = 1_000
-Limits = Callable[[float | None], dict[str, str]]
+Gauges: TypeAlias = Mapping[str, Gauge]
+Limits: TypeAlias = Callable[[Gauges, datetime], dict[str, str]]
 
-
-def openai(wait_s: float | None = None) -> dict[str, str]:
-    """Write OpenAI's headers: nothing is left for some seconds, or (None) there is room."""
-    free = wait_s is None
-    reset = "120ms" if wait_s is None else f"{wait_s:g}s"
-    return {
-        "x-ratelimit-limit-requests": str(_REQUESTS),
-        "x-ratelimit-remaining-requests": str(_REQUESTS - 1 if free else 0),
-        "x-ratelimit-reset-requests": reset,
-        "x-ratelimit-limit-tokens": str(_TOKENS),
-        "x-ratelimit-remaining-tokens": str(_TOKENS - _USED if free else 0),
-        "x-ratelimit-reset-tokens": reset,
-    }
+_SECOND_MS, _MINUTE_MS, _HOUR_MS = 1_000, 60_000, 3_600_000
+_TOKENS = ("tokens", "input_tokens", "output_tokens")
+_USUAL = {"requests": 500, "tokens": 200_000}
 
 
-def anthropic(wait_s: float | None = None) -> dict[str, str]:
-    """Write Anthropic's headers: nothing is left for some seconds, or (None) there is room."""
-    reset = datetime.now(UTC) + timedelta(seconds=wait_s or 0)
-    wholes = {"requests": (_REQUESTS, 1), "input-tokens": (_TOKENS, _USED)}
-    wholes["output-tokens"] = wholes["input-tokens"]
+def exhausted(gauges: Gauges, wait_us: int) -> dict[str, Gauge]:
+    """Give gauges that say that nothing is left for some microseconds."""
+    limits = {unit: gauge.per_minute for unit, gauge in gauges.items()} or _USUAL
+    return {unit: Gauge(per_minute, 0, wait_us) for unit, per_minute in limits.items()}
+
+
+def openai(gauges: Gauges, _: datetime) -> dict[str, str]:
+    """Write OpenAI's headers, in which tokens are those of prompt and answer."""
     headers = {}
-    for name, (limit, used) in wholes.items():
-        what = f"anthropic-ratelimit-{name}"
-        headers[f"{what}-limit"] = str(limit)
-        headers[f"{what}-remaining"] = str(limit - used if wait_s is None else 0)
+    for name, gauge in _named(gauges, requests=("requests",), tokens=_TOKENS).items():
+        headers[f"x-ratelimit-limit-{name}"] = str(gauge.per_minute)
+        headers[f"x-ratelimit-remaining-{name}"] = str(gauge.left)
+        headers[f"x-ratelimit-reset-{name}"] = duration(gauge.full_in)
+    return headers
+
+
+def anthropic(gauges: Gauges, now: datetime) -> dict[str, str]:
+    """Write Anthropic's headers, in which the resets are times."""
+    headers = {}
+    names = {"requests": ("requests",), "tokens": _TOKENS}
+    names |= {f"{way}_tokens": (f"{way}_tokens", "tokens") for way in ("input", "output")}
+    for name, gauge in _named(gauges, **names).items():
+        what = f"anthropic-ratelimit-{name.replace('_', '-')}"
+        reset = now + timedelta(microseconds=gauge.full_in + 999_999)
+        headers[f"{what}-limit"] = str(gauge.per_minute)
+        headers[f"{what}-remaining"] = str(gauge.left)
         headers[f"{what}-reset"] = f"{reset:%Y-%m-%dT%H:%M:%SZ}"
     return headers
 
 
-def on_error(limits: Limits) -> Callable[[Failure], dict[str, str]]:
-    """Give the headers of a provider's errors: limits when they are the reason, else none."""
+def none(_: Gauges, __: datetime) -> dict[str, str]:
+    """Write no headers, as Google and Amazon do."""
+    return {}
 
-    def headers(failure: Failure) -> dict[str, str]:
-        return limits(failure.retry_after_s or 0) if failure.kind == "rate_limit" else {}
 
-    return headers
+def _named(gauges: Gauges, **units: tuple[str, ...]) -> dict[str, Gauge]:
+    """Find for each name the tightest gauge of its units."""
+    found = {name: [gauges[unit] for unit in of if unit in gauges] for name, of in units.items()}
+    return {name: min(some, key=lambda each: each.left) for name, some in found.items() if some}
+
+
+def duration(us: int) -> str:
+    """Write a time as Go does, rounded up to milliseconds: 120ms, 1.5s, 6m0s."""
+    ms = -(-us // 1_000)
+    if 0 < ms < _SECOND_MS:
+        return f"{ms}ms"
+    seconds = f"{ms % _MINUTE_MS / _SECOND_MS:g}s"
+    minutes = f"{ms % _HOUR_MS // _MINUTE_MS}m" if ms >= _MINUTE_MS else ""
+    hours = f"{ms // _HOUR_MS}h" if ms >= _HOUR_MS else ""
+    return f"{hours}{minutes}{seconds}"

@@ -21,6 +21,7 @@ from papayya_core.fake_provider.shapes import limits, thinking
 from papayya_core.fake_provider.shapes.base import (
     Failure,
     Shape,
+    Vendor,
     choice,
     frame,
     function,
@@ -42,6 +43,10 @@ _ERRORS = {
     429: "rate_limit_error",
     529: "overloaded_error",
 }
+_NO_CREDIT = (
+    "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to"
+    " upgrade or purchase credits."
+)
 
 
 def parse(body: JsonObject) -> Ask:
@@ -202,15 +207,19 @@ def caches(ask: Ask) -> bool:
     return '"cache_control"' in json.dumps(ask.body)
 
 
+ANTHROPIC = Vendor(
+    overloaded=529,
+    no_credit=Failure(400, "no_credit", _NO_CREDIT),
+    error=error,
+    error_headers=lambda _: {},
+    limits=limits.anthropic,
+)
 MESSAGES = Shape(
     path="/v1/messages",
     id_prefix="msg_",
-    overloaded=529,
+    vendor=ANTHROPIC,
     parse=parse,
     document=document,
     events=events,
-    error=error,
-    error_headers=limits.on_error(limits.anthropic),
     caches=caches,
-    headers=lambda _: limits.anthropic(),
 )

@@ -18,15 +18,14 @@ from papayya_core.fake_provider.ask import (
     read_message,
     required,
 )
-from papayya_core.fake_provider.shapes import limits, thinking
+from papayya_core.fake_provider.shapes import thinking
 from papayya_core.fake_provider.shapes.base import (
     Shape,
     choice,
     frame,
     function,
-    objects,
-    openai_error,
 )
+from papayya_core.fake_provider.shapes.openai import OPENAI, functions, schema
 from papayya_core.fake_provider.shapes.responses_document import (
     ID_PREFIX,
     document,
@@ -46,15 +45,14 @@ _BEGUN: dict[str, JsonObject] = {
 
 def parse(body: JsonObject) -> Ask:
     """Read a request."""
-    listed = objects(field(body, "tools", list, default=[]), "tools")
-    tools = tuple(function(tool, "parameters") for tool in listed if tool.get("type") == "function")
+    tools = tuple(function(tool, "parameters") for tool in functions(body))
     instructions = field(body, "instructions", str)
     system = (Message("system", instructions),) if instructions else ()
     return Ask(
         body=body,
         model=required(body, "model", str),
         messages=(*system, *_input(body.get("input"))),
-        schema=_schema(field(body, "text", dict, default={})),
+        schema=schema(field(field(body, "text", dict, default={}), "format", dict, default={})),
         tools=tools,
         tool_choice=choice(body.get("tool_choice"), tools),
         max_tokens=positive(body, "max_output_tokens"),
@@ -76,15 +74,6 @@ def _input(given: object) -> tuple[Message, ...]:
     if not isinstance(given, list) or not given:
         raise BadRequest("Missing required parameter: 'input' must be a text or a list of items.")
     return tuple(map(read_message, given))
-
-
-def _schema(text: JsonObject) -> JsonObject | None:
-    """Read text.format."""
-    form = field(text, "format", dict, default={})
-    if form.get("type") == "json_schema":
-        schema: JsonObject = field(form, "schema", dict, default={})
-        return schema
-    return {} if form.get("type") == "json_object" else None
 
 
 def events(answer: Answer) -> Iterator[bytes]:
@@ -154,12 +143,9 @@ def _message(answer: Answer, where: JsonObject) -> _Events:
 RESPONSES = Shape(
     path="/v1/responses",
     id_prefix=ID_PREFIX,
-    overloaded=503,
+    vendor=OPENAI,
     parse=parse,
     document=document,
     events=events,
-    error=openai_error,
-    error_headers=limits.on_error(limits.openai),
     caches=lambda _: True,
-    headers=lambda _: limits.openai(),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from papayya_core.fake_provider.answer import Answer
 from papayya_core.fake_provider.ask import JsonObject
+from papayya_core.fake_provider.shapes.openai import prompt_details
 
 ID_PREFIX = "resp_"
 _ECHOED = (
@@ -25,10 +26,7 @@ def _usage(answer: Answer) -> JsonObject:
     used = answer.usage
     return {
         "input_tokens": used.prompt,
-        "input_tokens_details": {
-            "cached_tokens": used.cached,
-            "cache_write_tokens": used.written,
-        },
+        "input_tokens_details": prompt_details(answer),
         "output_tokens": used.output,
         "output_tokens_details": {"reasoning_tokens": answer.reasoning},
         "total_tokens": used.prompt + used.output,

@@ -87,19 +87,14 @@ def test_message_thoughts(shared: StandIn, stream: bool) -> None:
 # --- limits ------------------------------------------------------------------------------------
 
 
-def test_limits_of_answers(shared: StandIn) -> None:
-    """Answers say how much of the rate limits is left, streamed or not."""
+def test_no_limits(shared: StandIn) -> None:
+    """Answers to a key without limits say nothing of any, streamed or not."""
     for stream in (False, True):
         said = shared.openai().chat.completions.with_raw_response.create(
             model=GPT, messages=user(), stream=stream
         )
-        assert said.headers["x-ratelimit-remaining-requests"] == "499"
+        assert not [name for name in said.headers if "ratelimit" in name]
         assert "retry-after" not in said.headers
-    heard = shared.anthropic().messages.with_raw_response.create(
-        model=CLAUDE, max_tokens=9, messages=user()
-    )
-    assert heard.headers["anthropic-ratelimit-requests-remaining"] == "499"
-    assert heard.headers["anthropic-ratelimit-input-tokens-limit"] == "200000"
 
 
 # --- gzip --------------------------------------------------------------------------------------

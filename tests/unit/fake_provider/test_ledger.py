@@ -10,6 +10,7 @@ import pytest
 
 from papayya_core.fake_provider.book import Entry, key_label, read, totals
 from papayya_core.fake_provider.ledger import Ledger, LedgerError
+from papayya_core.fake_provider.use import by_minute
 
 
 def entry(body: str = "b", **more: Any) -> Entry:
@@ -128,17 +129,34 @@ def test_lines(tmp_path: Path) -> None:
 
 
 def test_totals() -> None:
-    """Totals are sums over all entries, by key and by model."""
+    """Totals are sums over all entries, by key and by model, and counts by status."""
     rows = [
         entry(key="a", model="m", ordinal=1, cost_nusd=5, output_tokens=1),
         entry(key="a", model="n", ordinal=2, cost_nusd=7, prompt_tokens=3),
-        entry(key="b", model="n", status=429),
+        entry(key="b", model="n", status=429, refused="tokens"),
+        entry(key="b", model="n", status=None, ordinal=1),
     ]
     sums = totals(rows)
-    assert (sums["requests"], sums["billed"], sums["cost_nusd"]) == (3, 2, 12)
+    assert (sums["requests"], sums["billed"], sums["cost_nusd"]) == (4, 3, 12)
+    assert sums["by_status"] == {"200": 2, "429": 1, "none": 1}
     assert sums["by_key"]["a"]["cost_nusd"] == 12
-    assert sums["by_key"]["b"]["billed"] == 0
+    assert (sums["by_key"]["b"]["billed"], sums["by_key"]["b"]["refused"]) == (1, 1)
     assert sums["by_model"]["n"]["prompt_tokens"] == 3
+
+
+def test_by_minute() -> None:
+    """Use is what was processed in each minute, by key and model, with what was refused."""
+    rows = [
+        entry(time="2026-11-21T10:00:01.5+00:00", ordinal=1, prompt_tokens=3, output_tokens=4),
+        entry(time="2026-11-21T10:00:59.9+00:00", status=429, refused="requests"),
+        entry(time="2026-11-21T10:01:00.0+00:00", ordinal=2, prompt_tokens=3),
+        entry(time="2026-11-21T10:01:00.0+00:00", status=500),
+    ]
+    whose = {"key": "k", "model": "m"}
+    assert by_minute(rows) == [
+        {"minute": "2026-11-21T10:00", **whose, "refused": 1, "requests": 1, "tokens": 7},
+        {"minute": "2026-11-21T10:01", **whose, "refused": 0, "requests": 1, "tokens": 3},
+    ]
 
 
 def test_key_label() -> None:
