@@ -7,8 +7,10 @@ from contextlib import contextmanager
 
 import pytest
 
+import papayya_llm
 from papayya_core import runtime
 from papayya_core.testing.databases import Databases
+from papayya_llm import schemas
 from tests.integration.llm.world import StandIn, World
 from tests.integration.plain.script import scripted
 
@@ -41,6 +43,15 @@ def shared(_shared: World) -> World:
     if runtime._runtime is None or runtime._runtime.settings.database_url != _shared.script.dsn:
         _shared.script.start()  # another test has had a process of its own
     return _shared
+
+
+@pytest.fixture
+def known_host(shared: World, request: pytest.FixtureRequest) -> Iterator[None]:
+    """SDKs say who they are; for clients that do not, the stand-in's host is made known."""
+    if "name" in request.fixturenames and "raw_httpx" in request.getfixturevalue("name"):
+        papayya_llm.register_host(shared.url.partition("//")[2])
+    yield
+    schemas.forget()
 
 
 @pytest.fixture

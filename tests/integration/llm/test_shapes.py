@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-import papayya_llm
-from papayya_llm import schemas
 from tests.integration.llm.shapes import ASYNC, SYNC
 from tests.integration.llm.world import Twice, World
 
-
-@pytest.fixture(autouse=True)
-def _known_host(shared: World, request: pytest.FixtureRequest) -> Iterator[None]:
-    """SDKs say who they are; for clients that do not, the stand-in's host is made known."""
-    if "name" in request.fixturenames and "raw_httpx" in request.getfixturevalue("name"):
-        papayya_llm.register_host(shared.url.partition("//")[2])
-    yield
-    schemas.forget()
+pytestmark = pytest.mark.usefixtures("known_host")
 
 
 def test_there_are_enough() -> None:
