@@ -13,11 +13,11 @@ from papayya_core.fake_provider.limits import Cost, Limit, expected
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """What is left of a limit per minute; it is whole again in `full_in` microseconds."""
+    """What is left of a limit per minute; it is whole again in `full_in_us` microseconds."""
 
     per_minute: int
     left: int
-    full_in: int
+    full_in_us: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ def openai(gauges: Gauges, _: datetime) -> dict[str, str]:
     for name, gauge in _named(gauges, requests=("requests",), tokens=_TOKENS).items():
         headers[f"x-ratelimit-limit-{name}"] = str(gauge.per_minute)
         headers[f"x-ratelimit-remaining-{name}"] = str(gauge.left)
-        headers[f"x-ratelimit-reset-{name}"] = duration(gauge.full_in)
+        headers[f"x-ratelimit-reset-{name}"] = duration(gauge.full_in_us)
     return headers
 
 
@@ -39,7 +39,7 @@ def anthropic(gauges: Gauges, now: datetime) -> dict[str, str]:
     names |= {f"{way}_tokens": (f"{way}_tokens", "tokens") for way in ("input", "output")}
     for name, gauge in _named(gauges, **names).items():
         what = f"anthropic-ratelimit-{name.replace('_', '-')}"
-        reset = now + timedelta(microseconds=gauge.full_in + 999_999)
+        reset = now + timedelta(microseconds=gauge.full_in_us + 999_999)
         headers[f"{what}-limit"] = str(gauge.per_minute)
         headers[f"{what}-remaining"] = str(gauge.left)
         headers[f"{what}-reset"] = f"{reset:%Y-%m-%dT%H:%M:%SZ}"
