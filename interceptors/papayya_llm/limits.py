@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 
 from papayya_core.call import Limit
 
+Clock = Callable[[], datetime]
 _NAMES = re.compile(
     r"x-ratelimit-(?P<what>limit|remaining|reset)-(?P<unit>requests|tokens)"
     r"|anthropic-ratelimit-(?P<of>requests|tokens|input-tokens|output-tokens)"
@@ -36,10 +38,10 @@ def limits(fields: Iterable[tuple[str, str]], now: datetime | None = None) -> tu
         if match := _NAMES.fullmatch(name):
             unit, what = match["unit"] or match["of"], match["what"] or match["its"]
             found.setdefault(unit, {})[what] = value
-    return _chosen(found, _clock(told.get("date"), now)) if found else ()
+    return _chosen(found, partial(_clock, told.get("date"), now)) if found else ()
 
 
-def _chosen(found: Mapping[str, Mapping[str, str]], now: datetime) -> tuple[Limit, ...]:
+def _chosen(found: Mapping[str, Mapping[str, str]], now: Clock) -> tuple[Limit, ...]:
     """Where tokens are told apart only, the tighter limit stands for all of them."""
     read = {unit: _read(unit, told, now) for unit, told in found.items()}
     parts = [one for name in _PARTS if (one := read.get(name)) is not None]
@@ -47,7 +49,7 @@ def _chosen(found: Mapping[str, Mapping[str, str]], now: datetime) -> tuple[Limi
     return tuple(one for one in (read.get("requests"), tokens) if one is not None)
 
 
-def _read(unit: str, told: Mapping[str, str], now: datetime) -> Limit | None:
+def _read(unit: str, told: Mapping[str, str], now: Clock) -> Limit | None:
     """Read one limit; one whose room takes longer than a minute to come back is none per minute."""
     most, left = _whole(told.get("limit")), _whole(told.get("remaining"))
     reset = _seconds(told.get("reset") or "", now)
@@ -68,7 +70,7 @@ def _whole(text: str | None) -> int | None:
     return int(float(text)) if _NUMBER.fullmatch(text) else None
 
 
-def _seconds(text: str, now: datetime) -> float | None:
+def _seconds(text: str, now: Clock) -> float | None:
     """Read ``6m0s``, ``120ms``, plain seconds, or a point in time."""
     text = text.strip()
     if _NUMBER.fullmatch(text):
@@ -80,7 +82,7 @@ def _seconds(text: str, now: datetime) -> float | None:
     except ValueError:
         return None
     then = then if then.tzinfo else then.replace(tzinfo=UTC)
-    return max(0.0, (then - now).total_seconds())
+    return max(0.0, (then - now()).total_seconds())
 
 
 def _clock(date: str | None, now: datetime | None) -> datetime:

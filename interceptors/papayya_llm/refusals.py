@@ -22,6 +22,7 @@ _SAID = (
     "credit balance is too low",
     "credits are depleted",
     "insufficient balance",
+    "invalid_payment_instrument",  # Amazon's
     "monthly spending limit",
     "used all available credits",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -19,6 +19,7 @@ from papayya_core.call import Ending, Held
 from papayya_core.calls import Calls
 from papayya_core.calls_async import AsyncCalls
 from papayya_core.errors import HandPaused, ItemParked, Signal
+from papayya_core.fake_provider.limits import Limit
 from papayya_llm.credentials import fingerprint
 from tests.integration.llm import shapes
 from tests.integration.llm.listening import Listening
@@ -162,35 +163,37 @@ def test_provider_key(
 
 
 @pytest.fixture
-def refusing(monkeypatch: pytest.MonkeyPatch) -> list[Ending]:
-    """Make every settlement of a refusal end with a signal; return the refusals."""
-    refused: list[Ending] = []
+def ended(shared: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Ending]]:
+    """Make every settlement of a refusal end with a signal of ours; return all endings."""
+    found: list[Ending] = []
     settle, asettle = Calls.settle, AsyncCalls.settle
 
     def signal(ending: Ending) -> Signal | None:
-        if ending.state != "failed":
-            return None
-        refused.append(ending)
-        return HandPaused("it is told to wait")
+        found.append(ending)
+        return HandPaused("it is told to wait") if ending.state == "failed" else None
 
     def settled(self: Any, execution: Any, held: Any, ending: Ending) -> Any:
-        return settle(self, execution, held, ending) or signal(ending)
+        settle(self, execution, held, ending)
+        return signal(ending)
 
     async def asettled(self: Any, execution: Any, held: Any, ending: Ending) -> Any:
-        return await asettle(self, execution, held, ending) or signal(ending)
+        await asettle(self, execution, held, ending)
+        return signal(ending)
 
     monkeypatch.setattr(Calls, "settle", settled)
     monkeypatch.setattr(AsyncCalls, "settle", asettled)
-    return refused
+    shared.script.start(throttle=False)
+    yield found
+    shared.script.start()
 
 
-def left(world: World, run: Callable[[], object]) -> None:
+def left(world: World, run: Callable[[], object], status: int = 429) -> None:
     """Run an item that is refused once, and check that nobody has tried again."""
     before = len(world.stand_in.entries()), len(world.calls())
     with pytest.raises(ItemParked):
         run()
-    assert [one.status for one in world.stand_in.entries()[before[0] :]] == [429]
-    assert world.calls(None, "state, status")[before[1] :] == [("failed", 429)]
+    assert [one.status for one in world.stand_in.entries()[before[0] :]] == [status]
+    assert world.calls(None, "state, status")[before[1] :] == [("failed", status)]
 
 
 def swallowed(world: World, ask: Callable[[Any], object], client: Any) -> Callable[[], None]:
@@ -225,26 +228,26 @@ OPENAI: dict[str, Callable[[Any], object]] = {
 
 
 @pytest.mark.parametrize("way", OPENAI)
-def test_openai(shared: World, refusing: list[Ending], way: str) -> None:
+def test_openai(shared: World, ended: list[Ending], way: str) -> None:
     """OpenAI's client does not try again, and its connection is free at once."""
     client = openai.OpenAI(api_key=KEY, base_url=f"{shared.url}/v1", max_retries=2)
     left(shared, lambda: shared.once(swallowed(shared, OPENAI[way], client)))
-    assert [one.retry_after for one in refusing] == [40.0]
+    assert [one.retry_after for one in ended] == [40.0]
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_anthropic(shared: World, refusing: list[Ending], stream: bool) -> None:
+def test_anthropic(shared: World, ended: list[Ending], stream: bool) -> None:
     """So does Anthropic's."""
     client = anthropic.Anthropic(api_key=KEY, base_url=shared.url, max_retries=2)
     body = ASK_CLAUDE | REFUSED | {"stream": stream}
     left(
         shared, lambda: shared.once(swallowed(shared, lambda c: c.messages.create(**body), client))
     )
-    assert len(refusing) == 1
+    assert len(ended) == 1
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_on_a_loop(shared: World, refusing: list[Ending], stream: bool) -> None:
+def test_on_a_loop(shared: World, ended: list[Ending], stream: bool) -> None:
     """So do they on an event loop."""
 
     async def call() -> None:
@@ -256,11 +259,11 @@ def test_on_a_loop(shared: World, refusing: list[Ending], stream: bool) -> None:
                 assert idle(client)
 
     left(shared, lambda: shared.aonce(call))
-    assert len(refusing) == 1
+    assert len(ended) == 1
 
 
 @pytest.mark.parametrize("ask", ["converse", "converse_stream"])
-def test_bedrock(shared: World, refusing: list[Ending], ask: str) -> None:
+def test_bedrock(shared: World, ended: list[Ending], ask: str) -> None:
     """So does Amazon's."""
     shared.stand_in.fail({"kind": "rate_limit", "match": "bedrock is refused"})
     say: Any = [{"role": "user", "content": [{"text": "bedrock is refused"}]}]
@@ -270,10 +273,10 @@ def test_bedrock(shared: World, refusing: list[Ending], ask: str) -> None:
             getattr(client, ask)(modelId=BEDROCK, messages=say)
 
     left(shared, lambda: shared.once(call))
-    assert len(refusing) == 1
+    assert len(ended) == 1
 
 
-def test_hook_that_raises_for_status(shared: World, refusing: list[Ending]) -> None:
+def test_hook_that_raises_for_status(shared: World, ended: list[Ending]) -> None:
     """A client whose own hook raises for a refusal leaves the item as well."""
 
     def check(response: httpx.Response) -> None:
@@ -289,4 +292,55 @@ def test_hook_that_raises_for_status(shared: World, refusing: list[Ending]) -> N
 
     client = httpx.Client(event_hooks={"response": [check]})
     left(shared, lambda: shared.once(swallowed(shared, post, client)))
-    assert refusing[0].status == 429
+    assert ended[0].status == 429
+
+
+# -- what refusals and answers tell ----------------------------------------------------------------
+
+
+def test_limits(shared: World, ended: list[Ending]) -> None:
+    """Answers and refusals tell the limits of the key, in OpenAI's way and in Anthropic's."""
+    key = "sk-limited-ab"
+    shared.stand_in.provider.put_limits([Limit(requests=2, tokens=90_000, key=key)])
+
+    def ask_openai() -> None:
+        with openai.OpenAI(api_key=key, base_url=f"{shared.url}/v1") as client:
+            client.chat.completions.create(**ASK)
+
+    def ask_anthropic() -> None:
+        with anthropic.Anthropic(api_key=key, base_url=shared.url) as client:
+            client.messages.create(**ASK_CLAUDE)
+
+    shared.once(ask_openai)
+    shared.once(ask_anthropic)
+    for ask in (ask_openai, ask_anthropic):
+        left(shared, lambda ask=ask: shared.once(ask))  # type: ignore[misc]
+    told = [{one.unit: one for one in ending.limits} for ending in ended]
+    assert [(one["requests"].limit, one["requests"].remaining) for one in told] == [
+        *((2, 1), (2, 0)),
+        *((2, 0), (2, 0)),
+    ]
+    assert {one["tokens"].limit for one in told} == {90_000}
+    assert not any(one.exhausted for one in ended)
+
+
+@pytest.mark.parametrize(("name", "status"), [("chat", 429), ("messages", 400), ("converse", 403)])
+def test_no_credit(shared: World, ended: list[Ending], name: str, status: int) -> None:
+    """An account without credit is told from a limit that passes by itself."""
+    say = f"an empty account of {name}"
+    shared.stand_in.fail({"kind": "no_credit", "match": say})
+
+    def call() -> None:
+        if name == "converse":
+            with closing(shapes.bedrock(shared.url)) as client:
+                messages = [{"role": "user", "content": [{"text": say}]}]
+                client.converse(modelId=BEDROCK, messages=messages)
+        ask = {"messages": [{"role": "user", "content": say}]}
+        if name == "chat":
+            with openai.OpenAI(api_key=KEY, base_url=f"{shared.url}/v1") as gpt:
+                gpt.chat.completions.create(**ASK | ask)
+        with anthropic.Anthropic(api_key=KEY, base_url=shared.url) as claude:
+            claude.messages.create(**ASK_CLAUDE | ask)
+
+    left(shared, lambda: shared.once(call), status)
+    assert [one.exhausted for one in ended] == [True]

@@ -29,6 +29,7 @@ XAI = {
         (402, {"error": {"message": "Insufficient Balance"}}),
         (402, None),
         (403, XAI),
+        (403, {"message": "Model access is denied due to INVALID_PAYMENT_INSTRUMENT: …"}),
         (429, [{"error": {"code": 429, "message": "Your prepayment credits are depleted."}}]),
     ],
 )
@@ -41,7 +42,7 @@ def test_no_credit(status: int, body: object) -> None:
     ("status", "body"),
     [
         (429, {"error": {"code": "rate_limit_exceeded", "message": "Rate limit reached"}}),
-        (429, {"error": {"status": "RESOURCE_EXHAUSTED", "message": "Quota exceeded"}}),
+        (429, {"error": {"message": "You exceeded your current quota, please check your plan"}}),
         (429, {"type": "error", "error": {"type": "rate_limit_error", "message": "slow down"}}),
         (400, {"error": {"message": "Invalid 'messages'", "code": None, "type": ["x"]}}),
         (200, {"error": OVER}),
