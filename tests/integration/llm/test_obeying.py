@@ -9,6 +9,7 @@ from typing import Any
 
 import anthropic
 import httpx
+import httpx2
 import openai
 import pytest
 from botocore.auth import SigV4Auth  # type: ignore[import-untyped]
@@ -20,6 +21,7 @@ from papayya_core.calls import Calls
 from papayya_core.calls_async import AsyncCalls
 from papayya_core.errors import HandPaused, ItemParked, Signal
 from papayya_core.fake_provider.limits import Limit
+from papayya_llm import asking
 from papayya_llm.credentials import fingerprint
 from tests.integration.llm import shapes
 from tests.integration.llm.listening import Listening
@@ -103,6 +105,29 @@ def test_callers_request(shared: World) -> None:
     assert found.requests == [1, 0]
     assert found.answers[0] == found.answers[1]
     assert found.answers[0][0] == 90
+
+
+@pytest.mark.usefixtures("tight")
+def test_server_that_refuses_the_question(shared: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that knows no stream_options is asked without them, and for no more either."""
+    monkeypatch.setattr(asking, "_refused", set())
+    seen: list[Any] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        seen.append(json.loads(request.content))
+        if "stream_options" in seen[-1]:
+            return httpx2.Response(400, json={"error": "unknown field stream_options"})
+        return httpx2.Response(200, content=b"data: [DONE]\n\n")
+
+    def call() -> None:
+        own = httpx2.Client(transport=httpx2.MockTransport(answer))
+        url = "http://vllm.example/v1"
+        with openai.OpenAI(api_key=KEY, base_url=url, http_client=own, max_retries=0) as client:
+            list(client.chat.completions.create(**ASK, stream=True, max_tokens=90))
+
+    shared.once(call)
+    assert [one["max_tokens"] for one in seen] == [LEFT, LEFT]
+    assert ["stream_options" in one for one in seen] == [True, False]
 
 
 def test_signed_by_a_client(shared: World, tight: list[dict[str, Any]]) -> None:
