@@ -16,6 +16,7 @@ _IMAGES = {
     "gcp.vertex_ai": 6_000,
 }
 _MOST = 2**62
+_BYTES, _USUAL_IMAGE, _MOST_GUESSED = 4, 1_000, 2**31 - 1
 _WIDEST = 8  # characters of one token, at most, in text that is not white space
 
 
@@ -33,6 +34,11 @@ def bound(asked: Asked) -> Bound:
     images = asked.images * image
     output = None if asked.max_tokens is None else min(asked.max_tokens * asked.samples, _MOST)
     return Bound(min(asked.body_bytes + images, _MOST), output)
+
+
+def guess(asked: Asked) -> int:
+    """Guess the tokens of a prompt, for rate limits: four bytes each, as English text has them."""
+    return min(asked.body_bytes // _BYTES + asked.images * _USUAL_IMAGE, _MOST_GUESSED)
 
 
 def dearest(most: Bound) -> tuple[Tokens, ...]:

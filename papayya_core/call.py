@@ -189,6 +189,7 @@ class Held:
     was no good. ``near``: the body of an answered request that an earlier delivery of the item sent
     from this step and this one has not sent (yet). ``turn``: the try of its step. ``clamped``:
     tokens of output per sample that a budget leaves, when they are less than what was asked for.
+    ``reserved``: nano-dollars that it holds on the cap of its item.
     """
 
     id: int
@@ -202,3 +203,4 @@ class Held:
     near: bytes | None = None
     turn: int = 0
     clamped: int | None = None
+    reserved: int = 0

@@ -9,14 +9,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from papayya_core import bounds, codec, faults, redaction, rules, sync
-from papayya_core.call import Ending, Held, PriceQuestion, Recorded
+from papayya_core.call import Ending, Held, PriceQuestion, Recorded, Tokens
 from papayya_core.contract import Checkpointed
+from papayya_core.refusals import Refusal, after_refusal, signal_of
 from papayya_core.results import unlocking
 from papayya_core.store import callparams, rows
 
 if TYPE_CHECKING:
     from papayya_core.bounds import Bound
-    from papayya_core.call import Asked, Priced, Tokens
+    from papayya_core.call import Asked, Priced
     from papayya_core.contract import Body, Capture, StepCall
     from papayya_core.errors import Signal
     from papayya_core.execution import Execution, Step
@@ -58,20 +59,23 @@ class Calls:
     ) -> Held | Recorded | None:
         """Hold before a call, or return the answer that the journal has; one round trip.
 
-        ``key``: 16 bytes that name the request within its step. ``provider_key``: fingerprint of
-        the credential that pays. ``clampable``: its limit of output may be lowered. None: the item
-        has ended, nothing is recorded any more. Raises the signal that keeps the call from being
-        sent, and StoreError.
+        ``key``: 16 bytes that name the request within its step. ``provider_key``: the fingerprint
+        of the key that it is sent with. ``clampable``: its limit of output may be lowered. None:
+        the item has ended, nothing is recorded any more. Raises the signal that keeps the call from
+        being sent, and StoreError.
         """
         execution.gate()
         scope = step.scope if step is not None else b""
         ordinal, turn = execution.calls.take(scope, key)
         held = Held(0, scope, key, ordinal, asked, datetime.now(UTC), turn=turn)
         most = bounds.bound(asked)
+        bound_nusd = self._bound(asked, most, held)
         params = callparams.hold_params(
-            asked, most, self._bound(asked, most, held), url, self._asked(execution, request)
+            asked, most, bound_nusd, url, self._asked(execution, request)
         )
+        params |= self._terms(execution, held, most, bound_nusd, clampable=clampable)
         params |= {
+            "key_print": provider_key,
             "item": execution.item_id,
             "fence": execution.fence,
             "token": callparams.token(),
@@ -79,10 +83,7 @@ class Calls:
             "scope": scope,
             "key": key,
             "ordinal": ordinal,
-            "budgeted": execution.is_budgeted,
             "near": execution.calls.is_fresh(scope),
-            "provider_key": provider_key,
-            "clampable": clampable,
         }
 
         def hold() -> list[Any]:
@@ -93,27 +94,67 @@ class Calls:
             self._write(execution, held, _VOID)
 
         try:
+            held.reserved = execution.reserve(bound_nusd)
             [row] = sync.claim(hold, take_back)
-            return self._begun(execution, step, held, row)
+            begun = self._begun(execution, step, held, row)
         except BaseException:
             execution.calls.free(scope, key, ordinal, turn)
+            execution.spend(held.reserved, 0)
             raise
+        if begun is not held:
+            execution.spend(held.reserved, 0)
+        return begun
+
+    def _terms(
+        self,
+        execution: Execution,
+        held: Held,
+        most: Bound,
+        bound_nusd: int | None,
+        *,
+        clampable: bool,
+    ) -> dict[str, Any]:
+        """Name the parameters of ``hold`` that say on which terms it may go."""
+        asked, settings = held.asked, self._settings
+        wanted = settings.clamp if execution.agent.clamp is None else execution.agent.clamp
+        clamp = wanted and clampable and bound_nusd is not None and execution.enforce
+        one = Tokens(input=1, output=1)
+        return {
+            "floor": self._bound(asked, most._replace(output=0), held) if clamp else None,
+            "clamp": clamp,
+            "priced": bound_nusd is not None
+            or self._price(asked, (asked.model,), one, held) is not None,
+            "unpriced": settings.unpriced == "allow",
+            "enforce": execution.enforce,
+            "fact": False,
+            "guess": bounds.guess(asked) if settings.throttle else None,
+            "passes": list(execution.passes),
+        }
 
     def _begun(
         self, execution: Execution, step: Step | None, held: Held, row: Any
     ) -> Held | Recorded | None:
         verdict, held.id, held.bound_nusd, held.resampled, status, headers, number, body = row[:8]
-        near_codec, near, left_nusd, unkept = row[8:]
+        near_codec, near, unkept, reason, budget, wants, delay, rate, clamped = row[8:]
         if verdict == "ended":
             execution.calls.free(held.scope, held.key, held.ordinal, held.turn)
             return None
-        execution.told(Checkpointed(verdict, stored=False, left_nusd=left_nusd))
+        refusal = Refusal(verdict, reason, budget, wants, delay, rate)
+        signal = signal_of(refusal, held.asked.provider, held.asked.model)
+        if signal is not None:
+            raise execution.trip(signal)
+        execution.told(Checkpointed(verdict, stored=False, left_nusd=None))
         if verdict != "go":
             execution.obey()
         if body is not None:
             fields = tuple((name, text) for name, text in headers or ())
             with unlocking(execution):
                 return Recorded(status, fields, rows.unpack_bytes(number, body))
+        execution.passes = ()
+        held.clamped = None if clamped is None else max(1, clamped // held.asked.samples)
+        if reason is not None:
+            check = "would_pause" if rate is None else "would_wait"
+            execution.note_once(check, reason, step.n if step is not None else None)
         execution.calls.compared(held.scope)
         if near is not None:
             with suppress(Exception):  # it is for a finding alone
@@ -126,11 +167,8 @@ class Calls:
         """Say, once for each step, that an answer is bought a second time."""
         capture = self._capture(execution)
         why = "" if capture == "full" else f" (capture is {capture})"
-        if not any(each.check == "paid_again" and each.n == n for each in execution.findings):
-            reason = (
-                f"a request that was answered before is paid again: its answer was not kept{why}"
-            )
-            execution.note("paid_again", reason, n)
+        reason = f"a request that was answered before is paid again: its answer was not kept{why}"
+        execution.note_once("paid_again", reason, n)
 
     def _asked(self, execution: Execution, data: bytes) -> Body | None:
         return self._noted(execution, self._kept(execution, data), "a request", "nobody can see it")
@@ -176,7 +214,7 @@ class Calls:
     def settle(self, execution: Execution, held: Held, ending: Ending) -> Signal | None:
         """Record what came of a call; one round trip. It was paid, so that no fault is raised.
 
-        Return the signal by which the item is to leave instead of seeing the answer, if any.
+        Returns the signal to raise instead of giving a provider's refusal to its caller.
         """
         if ending.state == "answered" and ending.answered and not ending.answered.whole:
             ending = replace(
@@ -195,11 +233,17 @@ class Calls:
             logger.exception("the end of a call of item %s was not recorded", execution.shown_key)
             reason = f"the end of a call was not recorded: {rules.describe_error(error)}"
             execution.note("call_unrecorded", reason)
-        else:
-            execution.told(answer)
-        return None
+            return None
+        verdict, cost_nusd, rate = answer
+        execution.spend(held.reserved, held.reserved if cost_nusd is None else cost_nusd)
+        execution.told(Checkpointed(verdict, stored=True, left_nusd=None))
+        if not self._settings.throttle or not execution.enforce or not execution.fence:
+            return None
+        signal = after_refusal(ending, rate, self._settings.retry_inline_seconds)
+        return None if signal is None else execution.trip(signal)
 
-    def _write(self, execution: Execution, held: Held, ending: Ending) -> Checkpointed:
+    def _write(self, execution: Execution, held: Held, ending: Ending) -> Any:
+        """Settle; return the verdict, the cost and the rate limit that cools."""
         params = callparams.settle_params(ending) | {"call": held.id, "cost": None, "source": None}
         tokens, estimated = None, False
         if ending.state in ("answered", "broken") and ending.answered is not None:
@@ -211,12 +255,11 @@ class Calls:
         params |= callparams.token_params(tokens) | {"estimated": estimated}
         body = self._answer(execution, ending.body) if ending.state == "answered" else None
         params |= callparams.payload(body)
-        params["budgeted"] = execution.is_budgeted
-        [[verdict, cost_nusd, left_nusd]] = self._store.fetch("settle", params)
-        if cost_nusd is None and ending.state in ("answered", "broken"):
+        [answer] = self._store.fetch("settle", params)
+        if answer[1] is None and ending.state in ("answered", "broken"):
             model = (ending.answered and ending.answered.model) or held.asked.model
             execution.note_once("unpriced", f"what {model} costs is not known: papayya prices set")
-        return Checkpointed(verdict, stored=True, left_nusd=left_nusd)
+        return answer
 
     def reject(self, execution: Execution, step: Step | None) -> None:
         """Have the answers that a step was given asked anew: what it made of them was no good."""
@@ -233,10 +276,8 @@ class Calls:
         try:
             asked = self._kept(execution, _encoded(encoders, _arguments(call)))
             said = None if error else _encoded(encoders, answer)
-            params = callparams.payload(asked) | {
-                f"answer_{name}": value
-                for name, value in callparams.payload(self._kept(execution, said)).items()
-            }
+            answered = self._kept(execution, said)
+            params = callparams.payload(asked) | callparams.payload(answered, "answer_")
             params |= {
                 "item": execution.item_id,
                 "fence": execution.fence,

@@ -51,6 +51,17 @@ class Scoped(Protocol):
 
 
 @runtime_checkable
+class Holding(Protocol):
+    """A carrier whose items wait in loops of this process, until they are woken."""
+
+    def held(self) -> list[int]:
+        """Name the items that are held back here."""
+
+    def wake(self, item_id: int) -> None:
+        """Let the loop that holds an item back go on with it."""
+
+
+@runtime_checkable
 class Tending(Protocol):
     """A carrier that looks after its own books now and then, too."""
 

@@ -47,6 +47,8 @@ class Agent:
     budget_nusd: int | None = None
     output: Any = None
     capture: Capture | None = None
+    max_item_nusd: int | None = None
+    clamp: bool | None = None
 
 
 class AgentRef(NamedTuple):
@@ -155,7 +157,8 @@ class Opened(NamedTuple):
     """The answer to open: with the verdict ``go`` there is a fence, else a reason.
 
     ``delay``: seconds until it may be worth asking again (wait, busy). ``told``: the carrier of an
-    ended item knows its end.
+    ended item knows its end. ``passes``: rate limits that have let its next call in. ``spent_nusd``:
+    what it has cost so far, at most.
     """
 
     verdict: OpenVerdict
@@ -167,6 +170,8 @@ class Opened(NamedTuple):
     left_nusd: int | None
     began: datetime | None
     told: bool = True
+    passes: tuple[int, ...] = ()
+    spent_nusd: int = 0
 
 
 class Whose(NamedTuple):

@@ -28,6 +28,7 @@ from papayya_core.errors import (
     Throttled,
 )
 from papayya_core.execution import Execution
+from papayya_core.refusals import throttling
 from papayya_core.results import store_value, unstored
 from papayya_core.steps import Steps
 from papayya_core.store import rows
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from papayya_core.plugins import Plugins
     from papayya_core.settings import Settings
     from papayya_core.store.store import Store
+
+
+_ADMITTED = 60.0  # seconds in which the pump lets an item in; else it asks again by itself
 
 
 @dataclass(slots=True)
@@ -118,10 +122,19 @@ class Engine:
             if ours:
                 return ended
         elif isinstance(error, Exception):
+            waiting = self._throttling(execution, error)
+            if waiting is not None:
+                return self.stop(execution, execution.trip(waiting))
             return self.fail(execution, error)
         else:
             sync.finish(lambda: self.abandon(execution))
         raise error
+
+    def _throttling(self, execution: Execution, error: Exception) -> Signal | None:
+        """An item that came upon a provider's limit waits; it has not failed."""
+        if not self._settings.throttle or not execution.enforce or not execution.fence:
+            return None
+        return throttling(error)
 
     def stop(self, execution: Execution, signal: Signal) -> Ended:
         """End a dispatch as a signal says: the item waits, is parked, cancelled or failed."""
@@ -129,10 +142,24 @@ class Engine:
             execution.leave()
             return Ended("lost", reason=signal.reason, signal=signal)
         if isinstance(signal, Throttled):
-            ended = self.release(execution, "waiting", signal.reason, signal.delay)
+            ended = self.release(
+                execution,
+                "waiting",
+                signal.reason,
+                signal.delay,
+                rate=signal.rate,
+                wants=signal.wants,
+            )
         elif isinstance(signal, Paused):
-            by = _paused_by(signal)
-            ended = self.release(execution, "paused", signal.reason, paused_by=by)
+            by_budget = signal if isinstance(signal, BudgetPaused) else BudgetPaused("")
+            ended = self.release(
+                execution,
+                "paused",
+                signal.reason,
+                paused_by=_paused_by(signal),
+                budget=by_budget.budget,
+                wants=by_budget.wants,
+            )
         elif isinstance(signal, ItemCancelled):
             ended = self._close(execution, "cancelled", signal.reason, [])
         elif isinstance(signal, ItemLocked):
@@ -234,8 +261,14 @@ class Engine:
         *,
         lost: bool = False,
         paused_by: Pauser | None = None,
+        budget: int | None = None,
+        rate: int | None = None,
+        wants: int | None = None,
     ) -> Ended:
-        """End a dispatch, not its item: queued, waiting or paused. Finished steps are kept."""
+        """End a dispatch, not its item: queued, waiting or paused. Finished steps are kept.
+
+        What waits for a rate limit is let in by the pump; the delay is when to look for it.
+        """
         execution.leave()
         reason = rules.presentable(reason)
         if execution.before_parking is not None and state != "queued":
@@ -245,12 +278,16 @@ class Engine:
             execution.fence,
             state,
             reason=reason,
-            delay=delay,
+            delay=delay if rate is None else delay + _ADMITTED,
             findings=execution.findings,
             cost_nusd=execution.cost_nusd,
             tokens=execution.tokens,
             lost=lost,
             paused_by=paused_by,
+            budget=budget,
+            rate=rate,
+            wants=wants,
+            passes=execution.passes,
         )
         ended = Ended(verdict, reason=reason, delay=delay, findings=list(execution.findings))
         self._tell(execution, ended)

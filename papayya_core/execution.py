@@ -21,6 +21,7 @@ from papayya_core.errors import (
     ItemCancelled,
     ItemTimedOut,
     LeaseLost,
+    Paused,
     Signal,
 )
 
@@ -121,6 +122,8 @@ class Execution:
         self.tokens = 0
         self.latch: Signal | None = None
         self._asked_to_pause = False
+        self.passes = opened.passes  # rate limits that have let its next call in
+        self._spent = opened.spent_nusd  # by the item, what it holds included
         self._budgeted = opened.left_nusd is not None
         self._left = opened.left_nusd
         self._deadline = time.monotonic() + agent.max_seconds if agent.max_seconds else None
@@ -210,14 +213,39 @@ class Execution:
         if self.agent.max_steps is not None and self._steps > self.agent.max_steps:
             return ItemTimedOut(f"the item passed its {self.agent.max_steps} steps", "max_steps")
         if self._left is not None and (self._left <= 0 or max_cost_nusd > self._left):
-            reason = f"budget: ${rules.usd(max(self._left, 0)).normalize():f} is left"
+            reason = f"budget: {_usd(self._left)} is left"
             if max_cost_nusd:
-                reason += f", the step may cost ${rules.usd(max_cost_nusd).normalize():f}"
+                reason += f", the step may cost {_usd(max_cost_nusd)}"
             if self.enforce:
                 return BudgetPaused(reason)
             self._left = None
             self.note("would_pause", reason)
         return None
+
+    def reserve(self, nusd: int | None) -> int:
+        """Hold on the cap of the item what a call may cost; return what is held.
+
+        Raises Paused where the cap does not leave so much. A call without a bound takes all of it.
+        """
+        cap = self.agent.max_item_nusd
+        if cap is None:
+            return 0
+        with self._mutex:
+            left = cap - self._spent
+            need = max(left, 1) if nusd is None else nusd
+            if need <= left or not self.enforce:
+                self._spent += need
+                return need
+        reason = (
+            f"max_item_usd: {_usd(left)} is left of {_usd(cap)} for each item,"
+            f" the call may cost {_usd(need) if nusd is not None else 'more'}"
+        )
+        raise self.trip(Paused(reason)).with_traceback(None)
+
+    def spend(self, held: int, nusd: int) -> None:
+        """Replace what a call held on the cap of the item by what it cost."""
+        with self._mutex:
+            self._spent += nusd - held
 
     def begin(self, call: StepCall, parent: Step | None) -> tuple[Step, Known | None]:
         """Number a step and find what an earlier dispatch knows of it."""
@@ -309,6 +337,7 @@ class Execution:
             holder = step if step is not None else self
             holder.cost_nusd += nusd
             holder.tokens += tokens
+            self._spent += nusd
             if step is None and self._left is not None:
                 self._left -= nusd
 
@@ -318,7 +347,7 @@ class Execution:
 
     def note_once(self, check: str, reason: str, n: int | None = None) -> None:
         """Add a finding that does not touch the outcome, unless it is there."""
-        if not any(one.check == check and one.reason == reason for one in self.findings):
+        if not any((one.check, one.reason, one.n) == (check, reason, n) for one in self.findings):
             self.note(check, reason, n)
 
     def changed_steps(self) -> list[Finding]:
@@ -355,3 +384,7 @@ class Execution:
 
     def _identity(self) -> str:
         return f"{self.run.name}/{self.tenant}/{self.agent.name}/{self.key}/{self.ordinal}"
+
+
+def _usd(nusd: int) -> str:
+    return f"${rules.usd(max(nusd, 0)).normalize():f}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from papayya_core import owner as owners
 from papayya_core import redaction
-from papayya_core.carriers import Tending, served
+from papayya_core.carriers import Holding, Tending, served
 from papayya_core.contract import Send
 from papayya_core.execution import live_fences
 
@@ -29,6 +29,8 @@ logger = redaction.logger("papayya.pump")
 EVERY = 5.0
 _BATCH = 500
 _BATCHES = 20
+_AHEAD = 0.25  # seconds of a limit that are let in at once
+_SHORTEST, _LOOK = 0.1, 1.0  # seconds between two looks while items wait
 _TURNS_LED = 4  # so many turns may a leader be late
 _TURNS_SEEN = 3  # so many turns without one mean that Postgres, or this process, was away
 
@@ -45,12 +47,13 @@ class Swept(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """What one turn of the pump did."""
+    """What one turn of the pump did; ``again``: seconds until another limit lets items in."""
 
     leading: bool
     swept: list[Swept]
     woken: int
     sent: int
+    again: float | None = None
 
 
 class Pump:
@@ -83,10 +86,33 @@ class Pump:
         if leading:
             quiet = self._settings.lease_seconds
             self._store.fetch("expire_holds", {"quiet": quiet, "limit": _BATCH})
+            self._store.fetch("unpark", {"limit": _BATCH})
+        again = self._admit() if leading else None
         led = self._led()
         sent = self._send(led)
         self._tend(led)
-        return Turn(leading, swept, woken, sent)
+        self._recall()
+        return Turn(leading, swept, woken, sent, again)
+
+    def hurry(self) -> Turn:
+        """Do what cannot wait for the next turn: let items in at rate limits, and send them."""
+        leading = self._lead()
+        again = self._admit() if leading else None
+        sent = self._send(self._led()) if leading else 0
+        self._recall()
+        return Turn(leading, [], 0, sent, again)
+
+    def _admit(self) -> float | None:
+        """Let items in that wait for rate limits."""
+        [[_, again]] = self._store.fetch("admit", {"ahead": _AHEAD, "limit": _BATCH})
+        return again if again is None else float(again)
+
+    def _recall(self) -> None:
+        """Wake what loops of this process hold back, whoever has queued it."""
+        for carrier in self._plugins.carriers().values():
+            if isinstance(carrier, Holding) and (held := carrier.held()):
+                for (item,) in self._store.fetch("queued_of", {"items": held}):
+                    carrier.wake(item)
 
     def _leaked(self) -> list[int]:
         """List own dispatches that nobody here is at work under: the heartbeat renews them in vain.
@@ -180,9 +206,24 @@ class Pump:
     def run(self, stop: threading.Event, every: float | None = None) -> None:
         """Take turns until ``stop`` is set; a turn that fails is logged and tried again."""
         self._every = self._every if every is None else every
+        whole_at = 0.0
         while not stop.is_set():
+            wait = self._every
             try:
-                self.turn()
+                if time.monotonic() >= whole_at:
+                    whole_at = time.monotonic() + self._every
+                    turn = self.turn()
+                else:
+                    turn = self.hurry()
+                if turn.again is not None:
+                    wait = min(wait, max(_SHORTEST, turn.again))
+                elif self._holds_back():
+                    wait = min(wait, _LOOK)
             except Exception:
                 logger.exception("the pump's turn failed; trying again in %.0f s", self._every)
-            stop.wait(self._every)
+            stop.wait(wait)
+
+    def _holds_back(self) -> bool:
+        """Tell whether a loop of this process waits for an item of its own."""
+        carriers = self._plugins.carriers().values()
+        return any(isinstance(one, Holding) and one.held() for one in carriers)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from papayya_core import codec, context, faults, rules, sync
 from papayya_core.contract import Finding, Known, StepCall
 from papayya_core.errors import ItemFailed, Signal, StoreUnavailable, Throttled
+from papayya_core.refusals import throttling
 from papayya_core.results import store_value, unlocking, unstored
 
 if TYPE_CHECKING:
@@ -108,6 +109,15 @@ class Steps:
 
     def _failed(self, execution: Execution, call: StepCall, step: Step, error: Exception) -> float:
         """Record a failed attempt; return the delay to wait here, or raise what ends the step."""
+        waiting = throttling(error) if self._settings.throttle and execution.enforce else None
+        if waiting is not None:  # not its fault: it is no attempt
+            step.attempts -= 1
+            if (
+                isinstance(waiting, Throttled)
+                and waiting.delay <= self._settings.retry_inline_seconds
+            ):
+                return waiting.delay
+            raise execution.trip(waiting) from error
         limit = 1 if call.side_effect else execution.step_attempts
         decision = self._plugins.decide_retry(error, step.attempts, limit, call.label)
         if faults.asks_anew(error):

@@ -32,6 +32,12 @@ def let_go(item_id: int) -> None:
         _held.pop(item_id, None)
 
 
+def held() -> list[int]:
+    """Name the items that loops of this process hold back."""
+    with _mutex:
+        return list(_held)
+
+
 def any_held() -> bool:
     """Tell whether any loop of this process holds an item back."""
     return bool(_held)

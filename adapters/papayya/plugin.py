@@ -25,6 +25,14 @@ class LocalCarrier:
         for send in sends:
             loops.wake(send.item_id)
 
+    def held(self) -> list[int]:
+        """Name what the maps of this process hold back."""
+        return loops.held()
+
+    def wake(self, item_id: int) -> None:
+        """Tell the map that holds an item to ask for it now."""
+        loops.wake(item_id)
+
 
 @hookimpl
 def register_carriers(register: Callable[[Carrier], None]) -> None:

@@ -33,6 +33,11 @@ CREATE TYPE papayya.call_state AS ENUM ('pending', 'answered', 'failed', 'void',
 CREATE TYPE papayya.pauser AS ENUM ('budget', 'hand', 'code');
 CREATE TYPE papayya.ending AS ENUM
     ('completed', 'failed', 'cancelled', 'paused', 'waiting', 'released', 'lost');
+CREATE TYPE papayya.unit AS ENUM ('usd', 'tokens');       -- amounts in usd are nano-dollars
+CREATE TYPE papayya.period AS ENUM ('ever', 'day', 'month');
+-- What a call holds on a budget, in the window that began then.
+CREATE TYPE papayya.held AS (budget_id bigint, since timestamptz, amount bigint, unit papayya.unit);
+CREATE TYPE papayya.account AS (tenant_id bigint, run_id bigint, agent_id bigint, key_id bigint);
 
 CREATE TABLE papayya.tenant (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -105,6 +110,13 @@ CREATE TABLE papayya.item (
     paused_by     papayya.pauser,           -- while it runs: it is asked to pause at its next step
     parked_at     timestamptz,              -- since when it is paused
     parked        interval NOT NULL DEFAULT '0', -- how long it was paused before
+    parked_on     bigint,                   -- the budget that it is paused by
+    wants         bigint,                   -- what it was refused: of that budget, or tokens of the limit that it waits for
+    rate_id       bigint,                   -- the rate limit that it waits for
+    passes        bigint[],                 -- rate limits that have let it pass, for its next call
+    throttled_at  timestamptz,              -- since when it waits for a rate limit
+    throttled     interval NOT NULL DEFAULT '0', -- how long it waited for such before
+    throttles     papayya.number NOT NULL DEFAULT 0, -- how often
     cost_nusd     papayya.amount NOT NULL DEFAULT 0,
     tokens        papayya.amount NOT NULL DEFAULT 0,
     steps         int NOT NULL DEFAULT 0,
@@ -131,6 +143,10 @@ CREATE INDEX item_due ON papayya.item (due_at) WHERE state = 'waiting';
 CREATE INDEX item_send ON papayya.item (send_at) WHERE send_at IS NOT NULL;
 CREATE INDEX item_key ON papayya.item (key);
 CREATE INDEX item_parent ON papayya.item (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX item_parked ON papayya.item (parked_on, tenant_id, id) WHERE state = 'paused' AND paused_by = 'budget';
+CREATE INDEX item_room ON papayya.item (rate_id, tenant_id, id) WHERE state = 'waiting' AND rate_id IS NOT NULL;
+CREATE INDEX item_waits ON papayya.item (tenant_id, agent_id) WHERE state = 'waiting' AND rate_id IS NOT NULL;
+CREATE INDEX item_ended ON papayya.item (finished_at) WHERE finished_at IS NOT NULL;
 
 -- One delivery of an item to a worker. Its id is the fence: what a worker writes counts only
 -- while its dispatch has not ended. One live dispatch per item and lane; lanes are for carriers
@@ -221,6 +237,10 @@ CREATE TABLE papayya.call (
     cost_nusd      papayya.amount,          -- NULL: not known
     price_source   text,
     held_nusd      papayya.amount,          -- what it may cost, or may have cost beyond cost_nusd, at most; NULL: no bound
+    held_tokens    papayya.amount,          -- the same in tokens
+    holds          papayya.held[] NOT NULL DEFAULT '{}', -- on budgets
+    key_id         bigint,                  -- the provider key that it was sent with
+    guess          int NOT NULL DEFAULT 0,  -- tokens that its rate limits were charged when it was held
     unbounded      text,                    -- why there is no bound
     request_hash   bytea,                   -- payload
     response_hash  bytea,                   -- payload
@@ -234,6 +254,13 @@ CREATE TABLE papayya.call (
     first_seconds  double precision,        -- to the first piece of the answer
     finished_at    timestamptz,
     reconciled_at  timestamptz,             -- by hand
+    -- what it adds to sums, said once
+    tokens         bigint NOT NULL GENERATED ALWAYS AS (coalesce(tokens_input::bigint + tokens_cache_read::bigint
+                       + tokens_cache_write::bigint + tokens_cache_write_1h::bigint + tokens_output::bigint, 0)) STORED,
+    counted        boolean NOT NULL GENERATED ALWAYS AS (state NOT IN ('pending', 'replayed')) STORED,
+    unpriced       boolean NOT NULL GENERATED ALWAYS AS (state IN ('answered', 'broken') AND cost_nusd IS NULL) STORED,
+    uncertain      boolean NOT NULL GENERATED ALWAYS AS
+                       (state IN ('answered', 'broken', 'uncertain') AND coalesce(held_nusd::bigint, 1) > 0) STORED,
     CONSTRAINT an_ended_call_has_an_end CHECK ((finished_at IS NULL) = (state = 'pending'))
 ) WITH (fillfactor = 80);
 CREATE INDEX call_item ON papayya.call (item_id, scope, key, ordinal);
@@ -300,22 +327,79 @@ CREATE TABLE papayya.intake (
 );
 CREATE INDEX intake_run ON papayya.intake (run_id);
 
--- A cap on what a run, or one agent within a run, may spend.
+-- A key of a provider, known by its fingerprint.
+CREATE TABLE papayya.provider_key (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    provider   text NOT NULL,
+    print      text NOT NULL,
+    name       papayya.name UNIQUE,
+    created_at timestamptz NOT NULL DEFAULT papayya.now(),
+    UNIQUE (provider, print)
+);
+
+-- A cap on an account: all of tenant, run, agent and provider key that are given must fit.
 CREATE TABLE papayya.budget (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    run_id     bigint NOT NULL REFERENCES papayya.run,
+    tenant_id  bigint REFERENCES papayya.tenant,
+    run_id     bigint REFERENCES papayya.run,
     agent_id   bigint REFERENCES papayya.agent,
-    limit_nusd bigint NOT NULL CHECK (limit_nusd >= 0),
+    key_id     bigint REFERENCES papayya.provider_key,
+    unit       papayya.unit NOT NULL DEFAULT 'usd',
+    period     papayya.period NOT NULL DEFAULT 'ever',
+    timezone   text NOT NULL DEFAULT 'UTC',
+    amount     papayya.amount NOT NULL,
     version    int NOT NULL DEFAULT 1,
     changed_at timestamptz NOT NULL DEFAULT papayya.now(),
-    UNIQUE NULLS NOT DISTINCT (run_id, agent_id)
+    created_at timestamptz NOT NULL DEFAULT papayya.now(),
+    UNIQUE NULLS NOT DISTINCT (tenant_id, run_id, agent_id, key_id, unit, period),
+    CONSTRAINT a_budget_is_somebodys CHECK (num_nonnulls(tenant_id, run_id, agent_id, key_id) > 0)
 );
--- Spent, in shards, so that concurrent workers do not queue for one row.
-CREATE TABLE papayya.budget_spend (
-    budget_id  bigint NOT NULL REFERENCES papayya.budget,
-    shard      smallint NOT NULL,
-    spent_nusd bigint NOT NULL DEFAULT 0,   -- of one shard alone it may be negative: what was taken back
-    PRIMARY KEY (budget_id, shard)
+-- Where a budget's amount is, in each of its windows: free, held by calls under way, spent. Row 0 is the pool. The others are
+-- slots that have drawn from it, so that concurrent workers do not queue for one row; only the pool may be overdrawn.
+-- Of one slot alone held may be negative: what another one has taken was settled here.
+CREATE TABLE papayya.budget_slot (
+    budget_id  bigint NOT NULL REFERENCES papayya.budget ON DELETE CASCADE,
+    since      timestamptz NOT NULL,        -- -infinity: for ever
+    slot       smallint NOT NULL,
+    amount     bigint NOT NULL DEFAULT 0,   -- of the pool: the budget's, in this window
+    free       bigint NOT NULL DEFAULT 0,
+    held       bigint NOT NULL DEFAULT 0,
+    spent      bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (budget_id, since, slot),
+    CONSTRAINT only_the_pool_is_overdrawn CHECK (free >= 0 OR slot = 0),
+    CONSTRAINT only_the_pool_has_an_amount CHECK (amount = 0 OR slot = 0)
+) WITH (fillfactor = 30);
+
+-- A rate limit. Shared among tenants where none is named. Two buckets that leak, each as the moment at which it will be empty.
+CREATE TABLE papayya.rate (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant_id  bigint REFERENCES papayya.tenant,
+    key_id     bigint REFERENCES papayya.provider_key,
+    provider   text COLLATE "C",
+    model      text COLLATE "C",            -- a pattern
+    requests   double precision CHECK (requests > 0), -- per minute
+    tokens     double precision CHECK (tokens > 0),   -- per minute
+    burst      double precision NOT NULL DEFAULT 6 CHECK (burst > 0), -- seconds of the limit that may come at once
+    learned    boolean NOT NULL DEFAULT false, -- from the provider's own words, not set by anybody
+    requests_at timestamptz NOT NULL DEFAULT '-infinity',
+    tokens_at  timestamptz NOT NULL DEFAULT '-infinity',
+    cool_until timestamptz,                 -- the provider asked to wait
+    reason     text,                        -- in its words
+    vtime      double precision NOT NULL DEFAULT 0, -- of the one that was let in last
+    served_at  timestamptz,
+    created_at timestamptz NOT NULL DEFAULT papayya.now(),
+    changed_at timestamptz NOT NULL DEFAULT papayya.now(),
+    UNIQUE NULLS NOT DISTINCT (tenant_id, key_id, provider, model, learned)
+) WITH (fillfactor = 30);
+-- How much of a shared limit a tenant has had, in tokens (or requests) by its weight.
+CREATE TABLE papayya.share (
+    rate_id    bigint NOT NULL REFERENCES papayya.rate ON DELETE CASCADE,
+    tenant_id  bigint NOT NULL REFERENCES papayya.tenant,
+    vtime      double precision NOT NULL DEFAULT 0,
+    tokens     bigint NOT NULL DEFAULT 0,
+    requests   bigint NOT NULL DEFAULT 0,
+    served_at  timestamptz,
+    PRIMARY KEY (rate_id, tenant_id)
 ) WITH (fillfactor = 30);
 
 -- Items that something else waits for: when all have ended it starts, once (a chord and its callback).

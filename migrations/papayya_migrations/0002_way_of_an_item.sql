@@ -26,10 +26,8 @@ CREATE FUNCTION papayya.item_sum_v1(p_item bigint)
     SELECT (st.cost + c.cost)::bigint, (st.tokens + c.tokens)::bigint, st.steps::int, c.calls::int, c.unpriced::int, c.uncertain::bigint
     FROM (SELECT coalesce(sum(s.cost_nusd), 0) AS cost, coalesce(sum(s.tokens), 0) AS tokens, count(*) FILTER (WHERE s.n > 0) AS steps
           FROM papayya.step s WHERE s.item_id = p_item) AS st,
-         (SELECT coalesce(sum(k.cost_nusd), 0) AS cost, count(*) FILTER (WHERE k.state NOT IN ('pending', 'replayed')) AS calls,
-                 coalesce(sum(k.tokens_input + k.tokens_cache_read + k.tokens_cache_write + k.tokens_cache_write_1h + k.tokens_output), 0) AS tokens,
-                 count(*) FILTER (WHERE k.state IN ('answered', 'broken') AND k.cost_nusd IS NULL) AS unpriced,
-                 coalesce(sum(k.held_nusd) FILTER (WHERE k.state IN ('answered', 'broken', 'uncertain')), 0) AS uncertain
+         (SELECT coalesce(sum(k.cost_nusd), 0) AS cost, count(*) FILTER (WHERE k.counted) AS calls, coalesce(sum(k.tokens), 0) AS tokens,
+                 count(*) FILTER (WHERE k.unpriced) AS unpriced, coalesce(sum(k.held_nusd) FILTER (WHERE k.uncertain), 0) AS uncertain
           FROM papayya.call k WHERE k.item_id = p_item) AS c
     $$;
 
@@ -68,59 +66,29 @@ BEGIN
         WHERE name = p_name RETURNING id INTO run_id;
     END IF;
     cancelled := EXISTS (SELECT FROM papayya.run r WHERE r.id = run_id AND r.cancelled_at IS NOT NULL);
-    IF p_budget_nusd IS NOT NULL THEN PERFORM papayya.set_budget_v1(run_id, NULL, p_budget_nusd); END IF;
-END $$;
-
--- A budget that comes late starts with what was spent before it.
-CREATE FUNCTION papayya.set_budget_v1(p_run bigint, p_agent bigint, p_limit_nusd bigint) RETURNS bigint
-    LANGUAGE plpgsql AS $$
-DECLARE
-    v_id bigint;
-    v_version int;
-BEGIN
-    INSERT INTO papayya.budget AS b (run_id, agent_id, limit_nusd) VALUES (p_run, p_agent, p_limit_nusd)
-    ON CONFLICT (run_id, agent_id) DO UPDATE
-        SET limit_nusd = excluded.limit_nusd, version = b.version + 1, changed_at = papayya.now()
-        WHERE b.limit_nusd <> excluded.limit_nusd
-    RETURNING id, version INTO v_id, v_version;
-    IF v_version = 1 THEN
-        INSERT INTO papayya.budget_spend (budget_id, shard, spent_nusd)
-        SELECT v_id, 0, s.spent
-        FROM (SELECT sum(x.cost) AS spent FROM papayya.item i, LATERAL papayya.item_sum_v1(i.id) AS x
-              WHERE i.run_id = p_run AND (p_agent IS NULL OR i.agent_id = p_agent)) AS s
-        WHERE s.spent > 0;
+    IF p_budget_nusd IS NOT NULL THEN
+        PERFORM papayya.put_budget_v1(NULL, run_id, NULL, NULL, 'usd', 'ever', NULL, p_budget_nusd);
     END IF;
-    RETURN v_id;
 END $$;
 
--- Nano-dollars left under the tightest budget of this run and agent; NULL when there is none.
-CREATE FUNCTION papayya.budget_left_v1(p_run bigint, p_agent bigint) RETURNS bigint
-    LANGUAGE sql STABLE AS $$
-    SELECT min(b.limit_nusd - coalesce((SELECT sum(s.spent_nusd) FROM papayya.budget_spend s
-                                        WHERE s.budget_id = b.id), 0))::bigint
-    FROM papayya.budget b WHERE b.run_id = p_run AND (b.agent_id IS NULL OR b.agent_id = p_agent)
-    $$;
-
--- Book what was spent for an item on its run, its tenant and the budgets that apply; the columns are those of spend.
--- Rows of spend before those of budgets, each in their order, so that two writers cannot deadlock.
-CREATE FUNCTION papayya.charge_v1(p_run bigint, p_agent bigint, p_tenant bigint, p_shard bigint, p_cost bigint, p_tokens bigint,
-                                  p_calls int = 0, p_unpriced int = 0, p_uncertain int = 0, p_uncertain_nusd bigint = 0)
-    RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
+-- Book what was spent on a run and tenant; the columns are those of spend. Rows of spend are locked before those of budgets.
+CREATE FUNCTION papayya.spend_v1(p_run bigint, p_tenant bigint, p_shard bigint, p_cost bigint, p_tokens bigint,
+                                 p_calls int = 0, p_unpriced int = 0, p_uncertain int = 0, p_uncertain_nusd bigint = 0)
+    RETURNS void LANGUAGE sql AS $$
     INSERT INTO papayya.spend AS s (run_id, tenant_id, shard, cost_nusd, tokens, calls, unpriced, uncertain, uncertain_nusd)
     VALUES (p_run, p_tenant, (p_shard % 16)::smallint, p_cost, p_tokens, p_calls, p_unpriced, p_uncertain, p_uncertain_nusd)
     ON CONFLICT (run_id, tenant_id, shard) DO UPDATE
         SET cost_nusd = s.cost_nusd + excluded.cost_nusd, tokens = s.tokens + excluded.tokens, calls = s.calls + excluded.calls,
             unpriced = s.unpriced + excluded.unpriced, uncertain = s.uncertain + excluded.uncertain,
-            uncertain_nusd = s.uncertain_nusd + excluded.uncertain_nusd;
-    -- a budget may have been set since the item was opened
-    IF p_cost <> 0 AND EXISTS (SELECT FROM papayya.budget b WHERE b.run_id = p_run) THEN
-        INSERT INTO papayya.budget_spend AS s (budget_id, shard, spent_nusd)
-        SELECT b.id, (p_shard % 16)::smallint, p_cost FROM papayya.budget b
-        WHERE b.run_id = p_run AND (b.agent_id IS NULL OR b.agent_id = p_agent)
-        ORDER BY b.id
-        ON CONFLICT (budget_id, shard) DO UPDATE SET spent_nusd = s.spent_nusd + excluded.spent_nusd;
-    END IF;
+            uncertain_nusd = s.uncertain_nusd + excluded.uncertain_nusd
+    $$;
+
+-- Book what was reported for an item, on the budgets that apply too: one may have been set since the item was opened.
+CREATE FUNCTION papayya.charge_v1(p_run bigint, p_agent bigint, p_tenant bigint, p_shard bigint, p_cost bigint, p_tokens bigint)
+    RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM papayya.spend_v1(p_run, p_tenant, p_shard, p_cost, p_tokens);
+    PERFORM papayya.report_budgets_v1(p_tenant, p_run, p_agent, p_cost, p_tokens);
 END $$;
 
 -- Keep payload bodies, each once per tenant. Rows in hash order, so that two writers cannot deadlock.
@@ -293,12 +261,14 @@ CREATE FUNCTION papayya.open_v1(
     p_item bigint, p_lane text, p_owner text, p_lease double precision, p_version bigint, p_max_seconds double precision,
     p_max_deliveries int, p_dispatch_no int, p_takeover boolean, p_token bigint, p_enforce boolean, p_digest bytea = NULL,
     OUT verdict text, OUT fence bigint, OUT until timestamptz, OUT reason text, OUT known json, OUT delivery int,
-    OUT left_nusd bigint, OUT began timestamptz, OUT clock timestamptz, OUT told boolean)
+    OUT left_nusd bigint, OUT began timestamptz, OUT clock timestamptz, OUT told boolean, OUT passes bigint[], OUT spent_nusd bigint)
     LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := papayya.now();
     i papayya.item;
     d papayya.dispatch;
+    v_budget bigint;
+    v_room record;
     v_draining boolean;
     v_cancelled boolean;
     v_paused boolean;
@@ -369,13 +339,24 @@ BEGIN
         verdict := 'failed'; reason := i.deliveries || ' deliveries without an end'; told := false; RETURN;
     END IF;
 
-    IF EXISTS (SELECT FROM papayya.budget b WHERE b.run_id = i.run_id) THEN
-        left_nusd := papayya.budget_left_v1(i.run_id, i.agent_id);
-    END IF;
+    SELECT l.nusd, l.budget_id INTO left_nusd, v_budget FROM papayya.left_v1(i.tenant_id, i.run_id, i.agent_id) AS l;
     IF fence IS NULL AND left_nusd <= 0 AND p_enforce THEN
-        verdict := 'pause'; reason := 'budget: nothing is left';
-        PERFORM papayya.park_v1(p_item, 'budget', reason, v_now);
+        SELECT 'budget: nothing is left of ' || papayya.budget_text_v1(b) INTO reason FROM papayya.budget b WHERE b.id = v_budget;
+        verdict := 'pause';
+        PERFORM papayya.park_v1(p_item, 'budget', reason, v_now, v_budget);
         RETURN;
+    END IF;
+    IF fence IS NULL AND i.started_at IS NULL AND i.passes IS NULL AND p_enforce THEN
+        -- others of its kind wait for a limit: it would come as far as they, and join them
+        SELECT w.rate_id, w.wants, w.reason INTO v_room FROM papayya.item w
+        WHERE w.tenant_id = i.tenant_id AND w.agent_id = i.agent_id AND w.state = 'waiting' AND w.rate_id IS NOT NULL LIMIT 1;
+        IF FOUND THEN
+            verdict := 'wait'; until := v_now + interval '1 minute'; reason := v_room.reason;
+            UPDATE papayya.item SET state = 'waiting', rate_id = v_room.rate_id, wants = v_room.wants, reason = v_room.reason, due_at = until,
+                   send_at = NULL, sends = 0, throttled_at = coalesce(throttled_at, v_now), throttles = throttles + 1
+            WHERE id = p_item;
+            RETURN;
+        END IF;
     END IF;
 
     IF fence IS NULL THEN
@@ -384,18 +365,24 @@ BEGIN
                 v_now + make_interval(secs => p_max_seconds), v_now)
         RETURNING id INTO fence;
         UPDATE papayya.item SET state = 'running', reason = NULL, due_at = NULL, send_at = NULL, sends = 0, version_id = p_version,
-               paused_by = NULL, parked_at = NULL, parked = parked + coalesce(v_now - parked_at, '0'), deliveries = deliveries + 1, started_at = coalesce(started_at, v_now)
+               paused_by = NULL, parked_at = NULL, parked = parked + coalesce(v_now - parked_at, '0'), parked_on = NULL, wants = NULL, rate_id = NULL,
+               passes = NULL, throttled_at = NULL, throttled = throttled + coalesce(v_now - throttled_at, '0'),
+               deliveries = deliveries + 1, started_at = coalesce(started_at, v_now)
         WHERE id = p_item;
     END IF;
-    IF i.started_at IS NOT NULL THEN known := papayya.known_steps_v1(p_item); END IF;
+    passes := i.passes;
+    IF i.started_at IS NOT NULL THEN
+        known := papayya.known_steps_v1(p_item);
+        spent_nusd := (SELECT s.cost + s.uncertain FROM papayya.item_sum_v1(p_item) AS s);
+    END IF;
     verdict := 'go'; delivery := i.deliveries + 1; reason := NULL;
 END $$;
 
--- Park an item that nobody has in hand.
-CREATE FUNCTION papayya.park_v1(p_item bigint, p_by papayya.pauser, p_reason text, p_now timestamptz) RETURNS void
+-- Park an item that nobody has in hand. p_budget: by which budget, of which it wants any.
+CREATE FUNCTION papayya.park_v1(p_item bigint, p_by papayya.pauser, p_reason text, p_now timestamptz, p_budget bigint = NULL) RETURNS void
     LANGUAGE sql AS $$
     UPDATE papayya.item SET state = 'paused', paused_by = p_by, parked_at = coalesce(parked_at, p_now), reason = p_reason,
-           due_at = NULL, send_at = NULL
+           due_at = NULL, send_at = NULL, parked_on = p_budget, wants = CASE WHEN p_budget IS NOT NULL THEN 1 END
     WHERE id = p_item
     $$;
 
@@ -405,10 +392,11 @@ CREATE FUNCTION papayya.enter_v1(
     p_owner text, p_lease double precision, p_version bigint, p_max_seconds double precision, p_max_deliveries int,
     p_token bigint, p_enforce boolean)
     RETURNS TABLE (item_id bigint, item_key text, item_ordinal int, fresh boolean, verdict text, fence bigint,
-                   until timestamptz, reason text, known json, delivery int, left_nusd bigint, began timestamptz, clock timestamptz)
+                   until timestamptz, reason text, known json, delivery int, left_nusd bigint, began timestamptz, clock timestamptz,
+                   told boolean, passes bigint[], spent_nusd bigint)
     LANGUAGE sql AS $$
     SELECT c.item_id, c.item_key, c.item_ordinal, c.fresh, o.verdict, o.fence, o.until, o.reason, o.known, o.delivery,
-           o.left_nusd, o.began, o.clock
+           o.left_nusd, o.began, o.clock, o.told, o.passes, o.spent_nusd
     FROM papayya.capture_v1(p_run, p_agent, p_source, p_doc, p_bodies, NULL) AS c,
          LATERAL papayya.open_v1(c.item_id, '', p_owner, p_lease, p_version, p_max_seconds, p_max_deliveries, NULL, false,
                                  p_token, p_enforce) AS o
@@ -428,6 +416,7 @@ DECLARE
     v_now timestamptz := papayya.now();
     v_item bigint; v_state papayya.item_state; v_run bigint; v_agent bigint; v_tenant bigint; v_paused_by papayya.pauser;
 BEGIN
+    IF p_cost_nusd > 0 OR p_tokens > 0 THEN PERFORM papayya.guard_v1(); END IF;
     SELECT d.item_id INTO v_item FROM papayya.dispatch d WHERE d.id = p_fence AND d.ended_at IS NULL FOR SHARE;
     IF NOT FOUND THEN verdict := 'lost'; stored := false; RETURN; END IF;
     SELECT i.state, i.run_id, i.agent_id, i.tenant_id, i.paused_by INTO v_state, v_run, v_agent, v_tenant, v_paused_by
@@ -456,7 +445,7 @@ BEGIN
     IF stored AND (p_cost_nusd > 0 OR p_tokens > 0) THEN
         PERFORM papayya.charge_v1(v_run, v_agent, v_tenant, p_fence, p_cost_nusd, p_tokens);
     END IF;
-    IF p_budgeted THEN left_nusd := papayya.budget_left_v1(v_run, v_agent); END IF;
+    IF p_budgeted THEN SELECT l.nusd INTO left_nusd FROM papayya.left_v1(v_tenant, v_run, v_agent) AS l; END IF;
 END $$;
 
 -- The same for the steps of concurrent callers, in one statement and one commit.
@@ -472,6 +461,7 @@ DECLARE
     v_now timestamptz := papayya.now();
     v_seqs int[]; v_fences bigint[]; v_items bigint[]; v_verdicts text[]; v_stored boolean[]; v_costs bigint[]; v_tokens bigint[];
 BEGIN
+    PERFORM papayya.guard_v1();
     IF p_bodies IS NOT NULL THEN
         PERFORM papayya.keep_payloads_v1(array_agg(live.tenant_id), array_agg(decode(d.x, 'hex')), array_agg(d.y), array_agg(d.z),
                                          array_agg(p_bodies[d.q + 1]))
@@ -519,9 +509,9 @@ BEGIN
     SELECT u.q, u.v, u.s, l.left_nusd
     FROM unnest(v_seqs, v_verdicts, v_stored, v_items) AS u (q, v, s, item_id)
     LEFT JOIN papayya.item i ON i.id = u.item_id
-    LEFT JOIN (SELECT r.run_id, r.agent_id, papayya.budget_left_v1(r.run_id, r.agent_id) AS left_nusd
-               FROM (SELECT DISTINCT run_id, agent_id FROM papayya.item WHERE id = ANY (v_items)) AS r) AS l
-           ON l.run_id = i.run_id AND l.agent_id = i.agent_id;
+    LEFT JOIN (SELECT r.*, (papayya.left_v1(r.tenant_id, r.run_id, r.agent_id)).nusd AS left_nusd
+               FROM (SELECT DISTINCT tenant_id, run_id, agent_id FROM papayya.item WHERE id = ANY (v_items)) AS r) AS l
+           ON l.tenant_id = i.tenant_id AND l.run_id = i.run_id AND l.agent_id = i.agent_id;
 END $$;
 
 -- The reports of a batch, each row of spend and of the budgets once, in their order, so that two batches cannot deadlock.
@@ -535,13 +525,14 @@ BEGIN
     WHERE c.cost > 0 OR c.tokens > 0 GROUP BY i.run_id, i.tenant_id, shard ORDER BY i.run_id, i.tenant_id, shard
     ON CONFLICT (run_id, tenant_id, shard) DO UPDATE
         SET cost_nusd = s.cost_nusd + excluded.cost_nusd, tokens = s.tokens + excluded.tokens;
-    INSERT INTO papayya.budget_spend AS s (budget_id, shard, spent_nusd)
-    SELECT b.id, (c.fence % 16)::smallint AS shard, sum(c.cost)
-    FROM unnest(p_fences, p_items, p_costs) AS c (fence, item_id, cost)
-    CROSS JOIN LATERAL (SELECT run_id, agent_id FROM papayya.item WHERE id = c.item_id LIMIT 1) AS i
-    JOIN papayya.budget b ON b.run_id = i.run_id AND (b.agent_id IS NULL OR b.agent_id = i.agent_id)
-    WHERE c.cost > 0 GROUP BY b.id, shard ORDER BY b.id, shard
-    ON CONFLICT (budget_id, shard) DO UPDATE SET spent_nusd = s.spent_nusd + excluded.spent_nusd;
+    PERFORM papayya.move_v1(m.budget_id, m.since, -m.cost, 0, m.cost)
+    FROM (SELECT b.id AS budget_id, papayya.window_v1(b.period, b.timezone, papayya.now()) AS since,
+                 sum(CASE b.unit WHEN 'usd' THEN c.cost ELSE c.tokens END)::bigint AS cost
+          FROM unnest(p_items, p_costs, p_tokens) AS c (item_id, cost, tokens)
+          CROSS JOIN LATERAL (SELECT run_id, tenant_id, agent_id FROM papayya.item WHERE id = c.item_id LIMIT 1) AS i
+          CROSS JOIN LATERAL papayya.budgets_v1(i.tenant_id, i.run_id, i.agent_id, NULL) AS b
+          GROUP BY 1, 2 ORDER BY 1) AS m
+    WHERE m.cost > 0;
 END $$;
 
 -- End an item: its output, findings and the cost outside any step, in one transaction.
@@ -562,6 +553,7 @@ DECLARE
     v_ended boolean;
     i papayya.item;
 BEGIN
+    IF p_cost_nusd > 0 OR p_tokens > 0 THEN PERFORM papayya.guard_v1(); END IF;
     SELECT * INTO i FROM papayya.item WHERE id = p_item FOR NO KEY UPDATE;
     v_ended := i.state IN ('completed', 'failed', 'cancelled'); -- by hand, or through another lane
     IF v_ended THEN v_end := i.state; END IF;
@@ -621,10 +613,13 @@ CREATE FUNCTION papayya.sum_cost_v1(p_item bigint) RETURNS void
 
 -- End a dispatch without ending its item: released (back in the queue), waiting or paused.
 -- None of these is held against the item's deliveries. p_lost: it was left in the middle of its body, so
--- that what it had in flight may be paid once more; it is listed with the deliveries that were lost.
+-- that what it had in flight may be paid once more; it is listed with the deliveries that were lost. p_budget, p_wants: what
+-- paused it, and what it was refused; unknown: the tightest. p_rate: the limit that it waits for, for p_wants tokens; the pump lets
+-- it in, as a rule, before its time. p_passes: limits that have let it in, for a call that it did not come to.
 CREATE FUNCTION papayya.release_v1(
     p_item bigint, p_fence bigint, p_state papayya.item_state, p_reason text, p_delay double precision,
     p_findings json, p_cost_nusd bigint, p_tokens bigint, p_lost boolean = false, p_paused_by papayya.pauser = NULL,
+    p_budget bigint = NULL, p_wants bigint = NULL, p_rate bigint = NULL, p_passes bigint[] = NULL,
     OUT verdict text, OUT until timestamptz)
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -632,6 +627,7 @@ DECLARE
     v_state papayya.item_state := p_state;
     i papayya.item;
 BEGIN
+    IF p_cost_nusd > 0 OR p_tokens > 0 THEN PERFORM papayya.guard_v1(); END IF;
     SELECT * INTO i FROM papayya.item WHERE id = p_item FOR NO KEY UPDATE;
     -- what it was asked to pause for may have been taken back since
     IF p_state = 'paused' AND p_paused_by = 'hand' AND i.paused_by IS NULL THEN v_state := 'queued'; END IF;
@@ -657,7 +653,13 @@ BEGIN
            send_at = CASE WHEN v_state = 'queued' AND envelope_hash IS NOT NULL THEN v_now END,
            -- what was asked to pause and did not get to it parks when it is opened
            paused_by = CASE WHEN v_state = 'paused' THEN coalesce(paused_by, p_paused_by, 'code') ELSE paused_by END,
-           parked_at = CASE WHEN v_state = 'paused' THEN v_now END
+           parked_at = CASE WHEN v_state = 'paused' THEN v_now END,
+           parked_on = CASE WHEN v_state = 'paused' AND p_paused_by = 'budget'
+                            THEN coalesce(p_budget, (papayya.left_v1(i.tenant_id, i.run_id, i.agent_id)).budget_id) END,
+           wants = CASE WHEN v_state = 'waiting' OR p_budget IS NOT NULL THEN p_wants ELSE 1 END,
+           rate_id = CASE WHEN v_state = 'waiting' THEN p_rate END, passes = nullif(p_passes, '{}'),
+           throttled_at = CASE WHEN v_state = 'waiting' AND p_rate IS NOT NULL THEN v_now END,
+           throttles = throttles + CASE WHEN v_state = 'waiting' AND p_rate IS NOT NULL THEN 1 ELSE 0 END
     WHERE id = p_item AND state = 'running';
 END $$;
 

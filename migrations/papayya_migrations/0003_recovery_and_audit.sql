@@ -75,7 +75,7 @@ DECLARE
     v_now timestamptz := papayya.now();
     v_count int;
 BEGIN
-    UPDATE papayya.item SET state = 'queued', due_at = NULL, send_at = coalesce(send_at, v_now),
+    UPDATE papayya.item SET state = 'queued', due_at = NULL, rate_id = NULL, send_at = coalesce(send_at, v_now),
            sends = CASE WHEN send_at IS NULL THEN 0 ELSE sends END
     WHERE id IN (SELECT id FROM papayya.item WHERE state = 'waiting' AND due_at <= v_now
                  ORDER BY due_at LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED);
@@ -187,7 +187,7 @@ BEGIN
         state = CASE WHEN i.state = 'running' THEN i.state ELSE 'paused' END,
         reason = CASE WHEN i.state = 'running' THEN i.reason ELSE 'paused by hand' END,
         parked_at = CASE WHEN i.state <> 'running' THEN coalesce(i.parked_at, v_now) END,
-        due_at = NULL, send_at = NULL
+        due_at = NULL, send_at = NULL, rate_id = NULL, parked_on = NULL, wants = NULL
     FROM papayya.run r, papayya.tenant t
     WHERE r.id = i.run_id AND t.id = i.tenant_id AND (p_run IS NOT NULL OR p_tenant IS NOT NULL OR p_items IS NOT NULL)
       AND (p_run IS NULL OR r.name = p_run) AND (p_tenant IS NULL OR t.name = p_tenant)
@@ -210,7 +210,7 @@ BEGIN
     RETURN QUERY
     UPDATE papayya.item i SET
         state = CASE WHEN i.state = 'paused' THEN 'queued' ELSE i.state END, paused_by = NULL, sends = 0,
-        reason = CASE WHEN i.state = 'paused' THEN 'resumed by hand' ELSE i.reason END, parked_at = NULL,
+        reason = CASE WHEN i.state = 'paused' THEN 'resumed by hand' ELSE i.reason END, parked_at = NULL, parked_on = NULL, wants = NULL,
         parked = i.parked + coalesce(papayya.now() - i.parked_at, '0'),
         send_at = CASE WHEN i.state = 'paused' THEN papayya.now() ELSE i.send_at END
     FROM papayya.run r, papayya.tenant t
@@ -246,7 +246,8 @@ SELECT r.id, r.name, r.label, coalesce(c.carried_by, r.carrier) AS carrier, r.cr
             WHEN r.paused_at IS NOT NULL THEN 'paused'
             WHEN r.sealed_at IS NOT NULL THEN 'sealed' ELSE 'open' END AS state,
        c.*, m.cost_nusd, m.tokens, m.calls, m.unpriced, m.uncertain, m.uncertain_nusd,
-       (SELECT b.limit_nusd FROM papayya.budget b WHERE b.run_id = r.id AND b.agent_id IS NULL) AS budget_nusd
+       (SELECT b.amount FROM papayya.budget b WHERE (b.tenant_id, b.run_id, b.agent_id, b.key_id, b.unit, b.period)
+               IS NOT DISTINCT FROM (NULL::bigint, r.id, NULL::bigint, NULL::bigint, 'usd'::papayya.unit, 'ever'::papayya.period)) AS budget_nusd
 FROM papayya.run r
 LEFT JOIN LATERAL (
     SELECT count(*) AS items,

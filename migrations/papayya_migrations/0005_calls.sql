@@ -8,42 +8,60 @@ CREATE FUNCTION papayya.call_share_v1(
     c papayya.call, OUT cost bigint, OUT tokens bigint, OUT calls int, OUT unpriced int, OUT uncertain int, OUT uncertain_nusd bigint)
     LANGUAGE sql IMMUTABLE
     AS $$
-    SELECT coalesce(c.cost_nusd, 0),
-           coalesce(c.tokens_input + c.tokens_cache_read + c.tokens_cache_write + c.tokens_cache_write_1h + c.tokens_output, 0),
-           CASE WHEN c.state IN ('pending', 'replayed') THEN 0 ELSE 1 END,
-           CASE WHEN c.state IN ('answered', 'broken') AND c.cost_nusd IS NULL THEN 1 ELSE 0 END,
-           CASE WHEN c.state IN ('answered', 'broken', 'uncertain') AND coalesce(c.held_nusd, 1) > 0 THEN 1 ELSE 0 END,
-           CASE WHEN c.state IN ('answered', 'broken', 'uncertain') THEN coalesce(c.held_nusd, 0) ELSE 0 END
+    SELECT coalesce(c.cost_nusd, 0), c.tokens, c.counted::int, c.unpriced::int, c.uncertain::int,
+           CASE WHEN c.uncertain THEN coalesce(c.held_nusd, 0) ELSE 0 END
     $$;
 
--- Book the difference that a change of a call makes.
+-- Book the difference that a change of a call makes: on its run and tenant, and on budgets.
 CREATE FUNCTION papayya.book_call_v1(p_agent bigint, p_before papayya.call, p_after papayya.call) RETURNS void
-    LANGUAGE sql AS $$
-    SELECT papayya.charge_v1(p_after.run_id, p_agent, p_after.tenant_id, p_after.dispatch_id, a.cost - coalesce(b.cost, 0),
+    LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM papayya.spend_v1(p_after.run_id, p_after.tenant_id, p_after.dispatch_id, a.cost - coalesce(b.cost, 0),
                              a.tokens - coalesce(b.tokens, 0), a.calls - coalesce(b.calls, 0), a.unpriced - coalesce(b.unpriced, 0),
                              a.uncertain - coalesce(b.uncertain, 0), a.uncertain_nusd - coalesce(b.uncertain_nusd, 0))
-    FROM papayya.call_share_v1(p_after) AS a LEFT JOIN papayya.call_share_v1(p_before) AS b ON p_before.id IS NOT NULL
-    $$;
+    FROM papayya.call_share_v1(p_after) AS a LEFT JOIN papayya.call_share_v1(p_before) AS b ON p_before.id IS NOT NULL;
+    PERFORM papayya.book_budgets_v1(p_agent, p_before, p_after);
+END $$;
+
+-- The key of a provider, by its fingerprint.
+CREATE FUNCTION papayya.key_v1(p_provider text, p_print text) RETURNS bigint
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_id bigint;
+BEGIN
+    SELECT k.id INTO v_id FROM papayya.provider_key k WHERE k.provider = lower(p_provider) AND k.print = p_print;
+    IF v_id IS NULL AND p_print IS NOT NULL THEN
+        INSERT INTO papayya.provider_key (provider, print) VALUES (lower(p_provider), p_print) ON CONFLICT DO NOTHING;
+        SELECT k.id INTO v_id FROM papayya.provider_key k WHERE k.provider = lower(p_provider) AND k.print = p_print;
+    END IF;
+    RETURN v_id;
+END $$;
 
 -- Whether a dispatch ended because it ended its item, and that end stands.
 CREATE FUNCTION papayya.is_own_end_v1(p_ending papayya.ending, p_state papayya.item_state) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     AS $$ SELECT p_ending IN ('completed', 'failed') AND p_ending::text = p_state::text $$;
 
--- Before a call: the answer of the journal, or a hold. Verdicts: go · pause (somebody asked for it) · cancelled ·
--- lost (the fence is old) · ended (there is no fence and no answer); with the latter four nothing was written and nothing may be
--- sent. What an item has left running may go on after its end, until somebody else has the item. An answer comes with its
--- status. The token makes a hold that is sent twice (the connection broke) one hold.
+-- Before a call: the answer of the journal, or a hold. Verdicts: go · pause (somebody asked for it) · cancelled · exhausted (a budget
+-- refuses, and nothing will come back of itself) · wait (others hold what is left of a budget, or a rate limit is reached) · unpriced (a
+-- budget in money applies, and the price is not known) · lost (the fence is old) · ended (there is no fence and no answer); with all but
+-- the first nothing was written and nothing may be sent. What an item has left running may go on after its end, until somebody else has
+-- the item. An answer comes with its status. The token makes a hold that is sent twice (the connection broke) one hold.
 -- p_bound: nano-dollars at most, as the caller knows prices; the table of prices goes before. p_prompt, p_output: tokens at
 -- most, NULL without a bound. p_near: where there is no answer though the item ran before, say what was asked then.
 -- unkept: there was an answer, and it was not kept.
+-- p_floor: what its prompt alone may cost; p_clamp: hold for less output (clamped tokens) rather than refuse. p_priced: the caller knows
+-- a price. p_unpriced: it may go without one. p_enforce: false for an observer: it goes, and reason says what would have kept it.
+-- p_fact: it was sent already. p_guess: tokens of the prompt, for limits; NULL: limits do not count. p_passes: limits that let it in.
 CREATE FUNCTION papayya.hold_v1(
     p_item bigint, p_fence bigint, p_token bigint, p_n int, p_scope bytea, p_key bytea, p_ordinal int, p_kind papayya.call_kind,
     p_provider text, p_schema text, p_url text, p_model text, p_streamed boolean, p_samples int, p_tools text[],
     p_prompt bigint, p_output bigint, p_bound bigint, p_unbounded text,
-    p_hash bytea, p_codec int, p_size int, p_body bytea, p_budgeted boolean, p_near boolean,
+    p_hash bytea, p_codec int, p_size int, p_body bytea, p_near boolean, p_key_print text, p_floor bigint, p_clamp boolean,
+    p_priced boolean, p_unpriced boolean, p_enforce boolean, p_fact boolean, p_guess int, p_passes bigint[],
     OUT verdict text, OUT call_id bigint, OUT bound_nusd bigint, OUT resampled boolean, OUT status int, OUT headers json,
-    OUT codec smallint, OUT body bytea, OUT near_codec smallint, OUT near_body bytea, OUT left_nusd bigint, OUT unkept boolean)
+    OUT codec smallint, OUT body bytea, OUT near_codec smallint, OUT near_body bytea, OUT unkept boolean,
+    OUT reason text, OUT budget_id bigint, OUT wants bigint, OUT delay double precision, OUT rate_id bigint, OUT clamped bigint)
     LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := papayya.now();
@@ -52,23 +70,29 @@ DECLARE
     v_attempt int;
     v_began timestamptz;
     v_ending papayya.ending;
+    v_key bigint;
+    v_tokens bigint := CASE WHEN p_unbounded IS NULL THEN p_prompt + p_output END;
+    v_money boolean;
+    h record;
 BEGIN
+    PERFORM papayya.guard_v1();
     IF p_fence > 0 THEN
         SELECT d.started_at, d.ending INTO v_began, v_ending FROM papayya.dispatch d WHERE d.id = p_fence FOR SHARE;
     END IF;
     SELECT * INTO i FROM papayya.item WHERE id = p_item;
-    IF p_fence > 0 AND (v_began IS NULL OR (v_ending IS NOT NULL AND NOT papayya.is_own_end_v1(v_ending, i.state))) THEN
+    IF p_fence > 0 AND NOT p_fact AND (v_began IS NULL OR (v_ending IS NOT NULL AND NOT papayya.is_own_end_v1(v_ending, i.state))) THEN
         verdict := 'lost'; RETURN;
     END IF;
     verdict := CASE WHEN i.state = 'cancelled' THEN 'cancelled' WHEN i.paused_by IS NOT NULL THEN 'pause' ELSE 'go' END;
+    IF p_fact THEN verdict := 'go'; END IF;
     IF p_fence > 0 AND verdict <> 'go' THEN RETURN; END IF;
     SELECT * INTO c FROM papayya.call k
     WHERE k.item_id = p_item AND k.scope = p_scope AND k.key = p_key AND k.ordinal = p_ordinal
       AND (k.token = p_token
-           OR (k.state = 'answered' AND NOT k.rejected
+           OR (NOT p_fact AND k.state = 'answered' AND NOT k.rejected
                AND EXISTS (SELECT FROM papayya.payload p WHERE p.tenant_id = k.tenant_id AND p.hash = k.response_hash)))
     ORDER BY k.token = p_token DESC, k.id DESC LIMIT 1; -- what came late to an older request is not what was gone on with
-    IF c.token = p_token AND c.state = 'pending' THEN
+    IF c.token = p_token AND (p_fact OR c.state = 'pending') THEN
         call_id := c.id; bound_nusd := c.held_nusd; resampled := c.resampled; RETURN;
     ELSIF c.id IS NOT NULL THEN
         SELECT k.status, k.headers, p.codec, p.body, k.id INTO status, headers, codec, body, call_id
@@ -104,28 +128,60 @@ BEGIN
         ON CONFLICT DO NOTHING;
     END IF;
     IF p_unbounded IS NULL AND p_output IS NOT NULL THEN
-        bound_nusd := coalesce(papayya.bound_v1(i.tenant_id, p_provider, ARRAY[p_model], v_now, p_prompt, p_output), p_bound);
+        bound_nusd := papayya.bound_v1(i.tenant_id, p_provider, ARRAY[p_model], v_now, p_prompt, p_output);
+        IF bound_nusd IS NULL THEN
+            bound_nusd := p_bound;
+        ELSIF p_clamp THEN
+            p_floor := papayya.bound_v1(i.tenant_id, p_provider, ARRAY[p_model], v_now, p_prompt, 0);
+        END IF;
+    END IF;
+    v_key := papayya.key_v1(p_provider, p_key_print);
+    v_money := bound_nusd IS NULL AND NOT p_priced
+               AND papayya.bound_v1(i.tenant_id, p_provider, ARRAY[p_model], v_now, 1, 1) IS NULL
+               AND EXISTS (SELECT FROM papayya.budgets_v1(i.tenant_id, i.run_id, i.agent_id, v_key) AS b WHERE b.unit = 'usd');
+    IF v_money AND p_enforce AND NOT p_unpriced AND NOT p_fact THEN
+        verdict := 'unpriced'; RETURN;
+    END IF;
+    -- what has no price takes no part in budgets of money
+    h := papayya.hold_budgets_v1(i.tenant_id, i.run_id, i.agent_id, v_key, v_now, CASE WHEN v_money THEN 0 ELSE bound_nusd END, v_tokens,
+                                 p_floor, CASE WHEN p_clamp THEN p_output END, p_fact OR NOT p_enforce);
+    reason := h.reason; budget_id := h.budget_id; wants := h.wants; clamped := h.clamped;
+    IF h.verdict <> 'go' THEN
+        verdict := CASE h.verdict WHEN 'pause' THEN 'exhausted' ELSE h.verdict END; delay := 1; RETURN;
+    END IF;
+    IF p_guess IS NOT NULL THEN
+        SELECT r.rate_id, r.delay, coalesce(h.reason, r.reason) INTO rate_id, delay, reason
+        FROM papayya.pass_rates_v1(i.tenant_id, v_key, p_provider, p_model, v_now, p_guess, p_passes, p_fact OR NOT p_enforce) AS r;
+        IF rate_id IS NOT NULL AND p_enforce AND NOT p_fact THEN
+            PERFORM papayya.move_v1(o.budget_id, o.since, o.amount, -o.amount, 0) FROM unnest(h.holds) AS o;
+            verdict := 'wait'; wants := p_guess; RETURN;
+        END IF;
+    END IF;
+    IF clamped IS NOT NULL THEN
+        bound_nusd := least(bound_nusd, p_floor + ceil((bound_nusd - p_floor)::numeric * clamped / p_output)::bigint);
+        v_tokens := v_tokens - p_output + clamped;
     END IF;
     INSERT INTO papayya.call (item_id, run_id, tenant_id, dispatch_id, n, scope, key, ordinal, attempt, token, kind, provider, schema,
-                              url, model, streamed, samples, tools, held_nusd, unbounded, request_hash, resampled, started_at)
+                              url, model, streamed, samples, tools, held_nusd, held_tokens, holds, key_id, guess, unbounded, request_hash,
+                              resampled, started_at)
     VALUES (p_item, i.run_id, i.tenant_id, p_fence, p_n, p_scope, p_key, p_ordinal, v_attempt, p_token, p_kind, p_provider, p_schema,
-            p_url, p_model, p_streamed, p_samples, p_tools, bound_nusd,
+            p_url, p_model, p_streamed, p_samples, p_tools, bound_nusd, v_tokens, h.holds, v_key, coalesce(p_guess, 0),
             CASE WHEN bound_nusd IS NULL THEN coalesce(p_unbounded, CASE WHEN p_output IS NULL THEN 'no limit of output' ELSE 'no price' END) END,
             p_hash, resampled, v_now)
     RETURNING id INTO call_id;
-    IF p_budgeted THEN left_nusd := papayya.budget_left_v1(i.run_id, i.agent_id); END IF;
 END $$;
 
 -- After a call: what came of it. Settles once; a late one turns an uncertain call into what it was. p_cost: as the caller
--- knows prices, with its source; the table of prices goes before. How the item may go on: go · pause · cancelled · lost.
+-- knows prices, with its source; the table of prices goes before. p_limits: [[unit, limit, remaining]] as the provider tells them;
+-- p_cool: seconds that it asks to wait. How the item may go on: go · pause · cancelled · lost. rate_id: the limit that cools.
 CREATE FUNCTION papayya.settle_v1(
     p_call bigint, p_state papayya.call_state, p_status int, p_headers json, p_retry_after double precision, p_request_id text,
     p_sdk_retries int, p_error text, p_seconds double precision, p_first_seconds double precision,
     p_answered_by text, p_response_id text, p_finish text, p_tool_calls text[],
     p_input bigint, p_cache_read bigint, p_cache_write bigint, p_cache_write_1h bigint, p_output bigint, p_reasoning bigint,
     p_estimated boolean, p_cost bigint, p_source text,
-    p_hash bytea, p_codec int, p_size int, p_body bytea, p_budgeted boolean,
-    OUT verdict text, OUT cost_nusd bigint, OUT left_nusd bigint)
+    p_hash bytea, p_codec int, p_size int, p_body bytea, p_limits json, p_cool double precision,
+    OUT verdict text, OUT cost_nusd bigint, OUT rate_id bigint)
     LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := papayya.now();
@@ -136,7 +192,9 @@ DECLARE
     old papayya.call;
     new papayya.call;
     v_source text := p_source;
+    v_keeps boolean;
 BEGIN
+    PERFORM papayya.guard_v1();
     SELECT k.dispatch_id INTO v_fence FROM papayya.call k WHERE k.id = p_call;
     SELECT d.ended_at IS NOT NULL, d.ending INTO v_ended, v_ending FROM papayya.dispatch d WHERE d.id = v_fence FOR SHARE;
     IF v_ended THEN
@@ -162,7 +220,9 @@ BEGIN
         ELSE
             cost_nusd := 0;
         END IF;
+        v_keeps := p_state IN ('uncertain', 'broken') OR (p_state = 'answered' AND (p_estimated OR cost_nusd IS NULL));
         UPDATE papayya.call k SET
+            holds = papayya.kept_v1(k.holds, settle_v1.cost_nusd, coalesce(p_input + p_cache_read + p_cache_write + p_cache_write_1h + p_output, 0), v_keeps),
             state = p_state, status = p_status, headers = p_headers, retry_after = p_retry_after, request_id = p_request_id,
             sdk_retries = p_sdk_retries, error = p_error, seconds = p_seconds, first_seconds = p_first_seconds,
             answered_by = p_answered_by, response_id = p_response_id, finish = p_finish, tool_calls = p_tool_calls,
@@ -177,11 +237,11 @@ BEGIN
             response_hash = p_hash, finished_at = v_now, reconciled_at = NULL
         WHERE k.id = p_call RETURNING * INTO new;
         PERFORM papayya.book_call_v1(i.agent_id, old, new);
+        rate_id := papayya.settle_rates_v1(new, v_now, p_limits, p_cool, p_error);
     ELSE
         cost_nusd := old.cost_nusd; -- it was settled before
     END IF;
     IF v_ended THEN PERFORM papayya.sum_cost_v1(old.item_id); END IF; -- it may have ended, with a sum that lacks this
-    IF p_budgeted THEN left_nusd := papayya.budget_left_v1(i.run_id, i.agent_id); END IF;
 END $$;
 
 -- A call of a tool or retriever, whole. It is no answer of the journal: its step's checkpoint is.
@@ -196,6 +256,7 @@ DECLARE
     i papayya.item;
     c papayya.call;
 BEGIN
+    PERFORM papayya.guard_v1();
     SELECT d.ended_at IS NOT NULL INTO v_ended FROM papayya.dispatch d WHERE d.id = p_fence FOR SHARE;
     IF v_ended THEN PERFORM FROM papayya.item WHERE id = p_item FOR NO KEY UPDATE; END IF;
     SELECT * INTO i FROM papayya.item WHERE id = p_item;
@@ -277,12 +338,13 @@ DECLARE
     old papayya.call;
     new papayya.call;
 BEGIN
+    PERFORM papayya.guard_v1();
     PERFORM FROM papayya.item WHERE id = (SELECT k.item_id FROM papayya.call k WHERE k.id = p_call) FOR NO KEY UPDATE;
     SELECT * INTO old FROM papayya.call k WHERE k.id = p_call FOR NO KEY UPDATE;
     IF NOT FOUND OR NOT (old.state IN ('uncertain', 'broken') OR (old.state = 'answered' AND (old.cost_nusd IS NULL OR old.estimated OR old.reconciled_at IS NOT NULL))) THEN
         RETURN NULL;
     END IF;
-    UPDATE papayya.call k SET cost_nusd = p_nusd, price_source = 'by hand', held_nusd = 0, unbounded = NULL, reconciled_at = papayya.now()
+    UPDATE papayya.call k SET cost_nusd = p_nusd, price_source = 'by hand', held_nusd = 0, holds = '{}', unbounded = NULL, reconciled_at = papayya.now()
     WHERE k.id = p_call RETURNING * INTO new;
     PERFORM papayya.book_call_v1((SELECT i.agent_id FROM papayya.item i WHERE i.id = old.item_id), old, new);
     PERFORM papayya.sum_cost_v1(old.item_id);
@@ -296,8 +358,7 @@ SELECT k.id, r.name AS run, t.name AS tenant, a.name AS agent, i.key || CASE WHE
        k.provider, k.schema, k.url, k.model, k.answered_by, k.response_id, k.request_id, k.status, k.retry_after, k.sdk_retries,
        k.finish, k.streamed, k.samples, k.tools, k.tool_calls, k.tokens_input, k.tokens_cache_read, k.tokens_cache_write,
        k.tokens_cache_write_1h, k.tokens_output, k.tokens_reasoning, k.estimated, k.cost_nusd, k.price_source,
-       k.state IN ('answered', 'broken') AND k.cost_nusd IS NULL AS unpriced,
-       k.state = 'pending' OR (k.state IN ('answered', 'broken', 'uncertain') AND coalesce(k.held_nusd, 1) > 0) AS uncertain, k.held_nusd, k.unbounded,
+       k.unpriced, k.state = 'pending' OR k.uncertain AS uncertain, k.held_nusd, k.unbounded,
        k.request_hash, k.response_hash, k.headers, k.error, k.replay_of, k.resampled, k.rejected, k.started_at, k.seconds,
        k.first_seconds, k.finished_at, k.reconciled_at
 FROM papayya.call k
@@ -317,12 +378,11 @@ CREATE FUNCTION papayya.audit_money_v1(p_run text)
                coalesce(sum((SELECT sum(s.cost_nusd) FROM papayya.step s WHERE s.item_id = i.id)), 0)::bigint AS reported
         FROM papayya.item i JOIN run ON i.run_id = run.id GROUP BY 1
     ), calls AS (
-        SELECT k.tenant_id, coalesce(sum(k.cost_nusd), 0)::bigint AS cost, count(*) FILTER (WHERE k.state NOT IN ('pending', 'replayed')) AS calls,
+        SELECT k.tenant_id, coalesce(sum(k.cost_nusd), 0)::bigint AS cost, count(*) FILTER (WHERE k.counted) AS calls,
                count(*) FILTER (WHERE k.state = 'replayed') AS replayed,
                coalesce(sum((SELECT o.cost_nusd FROM papayya.call o WHERE o.id = k.replay_of)), 0)::bigint AS saved,
-               count(*) FILTER (WHERE k.state IN ('answered', 'broken') AND k.cost_nusd IS NULL) AS unpriced,
-               count(*) FILTER (WHERE k.state IN ('answered', 'broken', 'uncertain') AND coalesce(k.held_nusd, 1) > 0) AS uncertain,
-               coalesce(sum(k.held_nusd) FILTER (WHERE k.state IN ('answered', 'broken', 'uncertain')), 0)::bigint AS uncertain_nusd,
+               count(*) FILTER (WHERE k.unpriced) AS unpriced,
+               count(*) FILTER (WHERE k.uncertain) AS uncertain, coalesce(sum(k.held_nusd) FILTER (WHERE k.uncertain), 0)::bigint AS uncertain_nusd,
                count(*) FILTER (WHERE k.state IN ('pending', 'answered', 'broken', 'uncertain') AND k.held_nusd IS NULL) AS unbounded,
                count(*) FILTER (WHERE k.state = 'pending') AS pending,
                coalesce(sum(k.held_nusd) FILTER (WHERE k.state = 'pending'), 0)::bigint AS pending_nusd

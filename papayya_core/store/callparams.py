@@ -6,7 +6,7 @@ import json
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from papayya_core import redaction, rules, vault
+from papayya_core import redaction, refusals, rules, vault
 from papayya_core.contract import Body
 from papayya_core.store import rows
 
@@ -73,6 +73,8 @@ def settle_params(ending: Ending) -> dict[str, Any]:
         "error": None if ending.error is None else shown(ending.error),
         "seconds": ending.seconds,
         "first_seconds": ending.first_seconds,
+        "limits": json.dumps(told) if (told := refusals.limits_doc(ending)) else None,
+        "cool": refusals.cooling(ending),
     } | _answer(ending.answered)
 
 
@@ -104,7 +106,7 @@ def token_params(tokens: Tokens | None) -> dict[str, Any]:
 
 def shown(text: str) -> str:
     """Put an error in one line that people may see."""
-    return rules.storable(redaction.redact(" ".join(text.split())))[:500]
+    return rules.presentable(" ".join(text.split()))[:500]
 
 
 def _text(text: str | None) -> str | None:

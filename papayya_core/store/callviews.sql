@@ -19,25 +19,24 @@ ORDER BY CASE WHEN %(oldest)s THEN c.id END, c.id DESC LIMIT %(limit)s;
 
 -- name: call_sums
 -- What such calls come to, of all pages.
-SELECT count(*) FILTER (WHERE c.state NOT IN ('pending', 'replayed')) AS calls,
+SELECT count(*) FILTER (WHERE c.counted) AS calls,
        count(*) FILTER (WHERE c.state = 'pending') AS pending_calls, count(*) FILTER (WHERE c.state = 'replayed') AS replayed_calls,
        coalesce(sum(c.tokens_input), 0)::bigint AS tokens_input, coalesce(sum(c.tokens_cache_read), 0)::bigint AS tokens_cache_read,
        coalesce(sum(c.tokens_cache_write), 0)::bigint AS tokens_cache_write,
        coalesce(sum(c.tokens_cache_write_1h), 0)::bigint AS tokens_cache_write_1h,
        coalesce(sum(c.tokens_output), 0)::bigint AS tokens_output, coalesce(sum(c.tokens_reasoning), 0)::bigint AS tokens_reasoning,
        coalesce(sum(c.cost_nusd), 0)::bigint AS cost_nusd,
-       count(*) FILTER (WHERE c.state IN ('answered', 'broken', 'uncertain') AND coalesce(c.held_nusd, 1) > 0) AS uncertain_calls,
-       coalesce(sum(c.held_nusd) FILTER (WHERE c.state IN ('answered', 'broken', 'uncertain')), 0)::bigint AS uncertain_nusd,
-       count(*) FILTER (WHERE c.state IN ('answered', 'broken', 'uncertain') AND c.held_nusd IS NULL) AS unbounded_calls,
-       count(*) FILTER (WHERE c.state IN ('answered', 'broken') AND c.cost_nusd IS NULL) AS unpriced_calls,
+       count(*) FILTER (WHERE c.uncertain) AS uncertain_calls,
+       coalesce(sum(c.held_nusd) FILTER (WHERE c.uncertain), 0)::bigint AS uncertain_nusd,
+       count(*) FILTER (WHERE c.uncertain AND c.held_nusd IS NULL) AS unbounded_calls,
+       count(*) FILTER (WHERE c.unpriced) AS unpriced_calls,
        coalesce(sum(o.cost_nusd), 0)::bigint AS saved_nusd
 FROM papayya.call c LEFT JOIN papayya.call o ON o.id = c.replay_of
 WHERE (%(run)s::bigint IS NULL OR c.run_id = %(run)s) AND (%(tenant)s::bigint IS NULL OR c.tenant_id = %(tenant)s)
   AND (%(items)s::bigint[] IS NULL OR c.item_id = ANY (%(items)s::bigint[]))
   AND (%(model)s::text IS NULL OR %(model)s IN (c.model, c.answered_by))
   AND (%(state)s::papayya.call_state IS NULL OR c.state = %(state)s::papayya.call_state)
-  AND (NOT %(uncertain)s OR c.state = 'pending' OR (c.state IN ('answered', 'broken', 'uncertain') AND coalesce(c.held_nusd, 1) > 0))
-  AND (NOT %(unpriced)s OR (c.state IN ('answered', 'broken') AND c.cost_nusd IS NULL));
+  AND (NOT %(uncertain)s OR c.state = 'pending' OR c.uncertain) AND (NOT %(unpriced)s OR c.unpriced);
 
 -- name: call_payloads
 -- What calls sent and got, as it is stored; what is large stays where it is.

@@ -38,7 +38,7 @@ SELECT s.name AS run, s.label, s.carrier, s.state, s.items, s.done, s.flagged, s
        s.waiting, s.completed, s.failed, s.cancelled, s.ok, s.degraded, s.outcome_failed, s.tenants, s.cost_nusd,
        s.tokens, s.calls, s.uncertain AS uncertain_calls, s.uncertain_nusd, s.unpriced AS unpriced_calls,
        CASE WHEN s.uncertain > 0 THEN (SELECT count(*) FROM papayya.call c WHERE c.run_id = s.id
-            AND c.state IN ('answered', 'broken', 'uncertain') AND c.held_nusd IS NULL) ELSE 0 END AS unbounded_calls, s.budget_nusd, s.expect_count, s.draining, s.created_at, s.sealed_at, s.paused_at, s.cancelled_at, s.finished_at
+            AND c.uncertain AND c.held_nusd IS NULL) ELSE 0 END AS unbounded_calls, s.budget_nusd, s.expect_count, s.draining, s.created_at, s.sealed_at, s.paused_at, s.cancelled_at, s.finished_at
 FROM papayya.run_summary s
 WHERE (%(run)s::bigint IS NULL OR s.id = %(run)s) AND (%(label)s::text IS NULL OR s.label = %(label)s)
 ORDER BY s.id DESC LIMIT %(limit)s;
@@ -56,7 +56,7 @@ SELECT t.name AS tenant, t.paused_at, i.items, i.done, i.flagged, i.ok, i.degrad
        coalesce(m.uncertain, 0) AS uncertain_calls, coalesce(m.uncertain_nusd, 0) AS uncertain_nusd,
        coalesce(m.unpriced, 0) AS unpriced_calls,
        CASE WHEN m.uncertain > 0 THEN (SELECT count(*) FROM papayya.call c WHERE c.tenant_id = t.id AND c.run_id = ANY (m.runs)
-            AND c.state IN ('answered', 'broken', 'uncertain') AND c.held_nusd IS NULL) ELSE 0 END AS unbounded_calls
+            AND c.uncertain AND c.held_nusd IS NULL) ELSE 0 END AS unbounded_calls
 FROM (SELECT i.tenant_id, count(*) AS items,
              count(*) FILTER (WHERE i.state = 'completed' AND i.outcome = 'ok') AS done,
              count(*) FILTER (WHERE i.outcome IN ('degraded', 'failed')) AS flagged,
@@ -76,11 +76,9 @@ ORDER BY t.name;
 
 -- name: budgets
 -- The caps of a run and of agents within it, and what was spent under them.
-SELECT a.name AS agent, b.limit_nusd,
-       coalesce((SELECT sum(s.spent_nusd) FROM papayya.budget_spend s WHERE s.budget_id = b.id), 0)::bigint AS spent_nusd,
-       b.version, b.changed_at
-FROM papayya.budget b LEFT JOIN papayya.agent a ON a.id = b.agent_id
-WHERE b.run_id = %(run)s ORDER BY a.name NULLS FIRST;
+SELECT b.agent, b.amount AS limit_nusd, b.spent AS spent_nusd, b.version, b.changed_at
+FROM papayya.budget_now b
+WHERE b.run_id = %(run)s AND b.unit = 'usd' AND b.tenant_id IS NULL AND b.key_id IS NULL ORDER BY b.agent NULLS FIRST;
 
 -- name: clusters
 -- The standing findings of a run by fingerprint, the worst and most frequent first, each with its newest example.

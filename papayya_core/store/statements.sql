@@ -18,7 +18,7 @@ WHERE i.run_id = %(run)s LIMIT 1;
 
 -- name: set_budget
 -- The cap of a run, or of one agent within it.
-SELECT papayya.set_budget_v1(%(run)s, %(agent)s, %(limit_nusd)s);
+SELECT papayya.put_budget_v1(NULL, %(run)s, %(agent)s, NULL, 'usd', 'ever', NULL, %(limit_nusd)s);
 
 -- name: seal_run
 -- The run's input was read to its end.
@@ -35,13 +35,13 @@ FROM papayya.capture_v1(%(run)s, %(agent)s, %(source)s, %(doc)s::json, %(bodies)
 
 -- name: open
 -- A lease on one item, with its finished steps.
-SELECT verdict, fence, until, reason, known, delivery, left_nusd, began, clock, told
+SELECT verdict, fence, until, reason, known, delivery, left_nusd, began, clock, told, passes, spent_nusd
 FROM papayya.open_v1(%(item)s, %(lane)s, %(owner)s, %(lease)s::float8, %(version)s, %(max_seconds)s::float8,
                      %(max_deliveries)s::int, %(dispatch_no)s::int, %(takeover)s, %(token)s, %(enforce)s, %(digest)b);
 
 -- name: receive
 -- A lease on the item that a message is about, and whose it is.
-SELECT o.verdict, o.fence, o.until, o.reason, o.known, o.delivery, o.left_nusd, o.began, o.clock, o.told,
+SELECT o.verdict, o.fence, o.until, o.reason, o.known, o.delivery, o.left_nusd, o.began, o.clock, o.told, o.passes, o.spent_nusd,
        i.key, i.ordinal, i.run_id, r.name AS run, t.name AS tenant
 FROM papayya.open_v1(%(item)s, %(lane)s, %(owner)s, %(lease)s::float8, %(version)s, %(max_seconds)s::float8,
                      %(max_deliveries)s::int, %(dispatch_no)s::int, %(takeover)s, %(token)s, %(enforce)s, %(digest)b) AS o
@@ -50,7 +50,7 @@ LEFT JOIN papayya.run r ON r.id = i.run_id LEFT JOIN papayya.tenant t ON t.id = 
 
 -- name: enter
 -- Capture and open of one item.
-SELECT item_id, item_key, item_ordinal, fresh, verdict, fence, until, reason, known, delivery, left_nusd, began, clock
+SELECT item_id, item_key, item_ordinal, fresh, verdict, fence, until, reason, known, delivery, left_nusd, began, clock, told, passes, spent_nusd
 FROM papayya.enter_v1(%(run)s, %(agent)s, %(source)s, %(doc)s::json, %(bodies)b::bytea[], %(owner)s, %(lease)s::float8,
                       %(version)s, %(max_seconds)s::float8, %(max_deliveries)s::int, %(token)s, %(enforce)s);
 
@@ -81,7 +81,8 @@ FROM papayya.close_v1(%(item)s, %(fence)s, %(state)s::papayya.item_state, %(reas
 -- The end of a dispatch, not of its item.
 SELECT verdict, until
 FROM papayya.release_v1(%(item)s, %(fence)s, %(state)s::papayya.item_state, %(reason)s, %(delay)s::float8,
-                        %(findings)s::json, %(cost_nusd)s, %(tokens)s, %(lost)s, %(paused_by)s::papayya.pauser);
+                        %(findings)s::json, %(cost_nusd)s, %(tokens)s, %(lost)s, %(paused_by)s::papayya.pauser,
+                        %(budget)s, %(wants)s, %(rate)s, %(passes)s::bigint[]);
 
 -- name: load_payload
 -- One payload of an item's tenant.
@@ -211,20 +212,23 @@ ORDER BY i.id LIMIT %(limit)s;
 
 -- name: hold
 -- Before a call: the answer of the journal, or a hold.
-SELECT verdict, call_id, bound_nusd, resampled, status, headers, codec, body, near_codec, near_body, left_nusd, unkept
+SELECT verdict, call_id, bound_nusd, resampled, status, headers, codec, body, near_codec, near_body, unkept, reason, budget_id,
+       wants, delay, rate_id, clamped
 FROM papayya.hold_v1(%(item)s, %(fence)s, %(token)s, %(n)s::int, %(scope)b, %(key)b, %(ordinal)s::int, %(kind)s::papayya.call_kind,
                      %(provider)s, %(schema)s, %(url)s, %(model)s, %(streamed)s, %(samples)s::int, %(tools)s::text[],
                      %(prompt)s, %(output)s, %(bound)s, %(unbounded)s, %(hash)b, %(codec)s::int, %(size)s::int, %(body)b,
-                     %(budgeted)s, %(near)s);
+                     %(near)s, %(key_print)s, %(floor)s, %(clamp)s, %(priced)s, %(unpriced)s, %(enforce)s, %(fact)s,
+                     %(guess)s::int, %(passes)s::bigint[]);
 
 -- name: settle
 -- After a call: what came of it.
-SELECT verdict, cost_nusd, left_nusd
+SELECT verdict, cost_nusd, rate_id
 FROM papayya.settle_v1(%(call)s, %(state)s::papayya.call_state, %(status)s::int, %(headers)s::json, %(retry_after)s::float8,
                        %(request_id)s, %(sdk_retries)s::int, %(error)s, %(seconds)s::float8, %(first_seconds)s::float8,
                        %(answered_by)s, %(response_id)s, %(finish)s, %(tool_calls)s::text[],
                        %(input)s, %(cache_read)s, %(cache_write)s, %(cache_write_1h)s, %(output)s, %(reasoning)s,
-                       %(estimated)s, %(cost)s, %(source)s, %(hash)b, %(codec)s::int, %(size)s::int, %(body)b, %(budgeted)s);
+                       %(estimated)s, %(cost)s, %(source)s, %(hash)b, %(codec)s::int, %(size)s::int, %(body)b,
+                       %(limits)s::json, %(cool)s::float8);
 
 -- name: record_call
 -- A call of a tool or retriever.
@@ -239,3 +243,15 @@ SELECT papayya.reject_v1(%(item)s, %(scope)b);
 -- name: expire_holds
 -- Calls whose worker is gone.
 SELECT papayya.expire_holds_v1(%(quiet)s::float8, %(limit)s::int);
+
+-- name: admit
+-- Items that waited for a rate limit, let in.
+SELECT admitted, again FROM papayya.admit_v1(%(ahead)s::float8, %(limit)s::int);
+
+-- name: unpark
+-- Items whose budget has room again.
+SELECT papayya.unpark_v1(%(limit)s::int);
+
+-- name: queued_of
+-- Which of these items are in the queue now.
+SELECT id FROM papayya.item WHERE id = ANY (%(items)b) AND state = 'queued';

@@ -346,13 +346,19 @@ class Store:
         tokens: int = 0,
         lost: bool = False,
         paused_by: Pauser | None = None,
+        budget: int | None = None,
+        rate: int | None = None,
+        wants: int | None = None,
+        passes: Sequence[int] = (),
     ) -> str:
         """End a dispatch, not its item: queued, waiting (``delay`` seconds) or paused.
 
         ``lost``: its body was left in the middle; what it had in flight may be paid once more.
+        ``budget`` or ``rate``: what refused it ``wants``. ``passes``: limits that let it in in vain.
         """
         params = _ending(item_id, fence, state, reason, findings, cost_nusd, tokens)
         params |= {"delay": delay, "lost": lost, "paused_by": paused_by}
+        params |= {"budget": budget, "rate": rate, "wants": wants, "passes": list(passes)}
         [[verdict, _]] = self.fetch("release", params)
         return str(verdict)
 
@@ -410,11 +416,13 @@ class _Context:
 
 
 def _opened(row: Sequence[Any]) -> Opened:
-    verdict, fence, until, reason, known, delivery, left, began, clock, *told = row
-    delay = (until - clock).total_seconds() if until is not None else 0.0
-    steps = rows.known_steps(known)
-    knows = told[0] is not False if told else True
-    return Opened(verdict, fence, max(0.0, delay), reason, steps, delivery, left, began, knows)
+    verdict, fence, until, reason, known, delivery, left, began, clock, told, passes, spent = row
+    delay = max(0.0, (until - clock).total_seconds()) if until is not None else 0.0
+    steps, knows = rows.known_steps(known), told is not False
+    passes = tuple(passes or ())
+    return Opened(
+        verdict, fence, delay, reason, steps, delivery, left, began, knows, passes, spent or 0
+    )
 
 
 def _ending(

@@ -28,8 +28,13 @@ class Hold(NamedTuple):
     body: bytes | None
     near_codec: int | None
     near_body: bytes | None
-    left_nusd: int | None
     unkept: bool | None
+    reason: str | None
+    budget: int | None
+    wants: int | None
+    delay: float | None
+    rate: int | None
+    clamped: int | None
 
 
 def hold(db: Contract, item: int, fence: int, **options: Any) -> Hold:
@@ -40,12 +45,14 @@ def hold(db: Contract, item: int, fence: int, **options: Any) -> Hold:
     given |= {"url": "api.openai.com/v1/chat/completions", "model": "gpt-x", "streamed": False}
     given |= {"samples": 1, "tools": None, "prompt": 100, "output": 50, "bound": 1000}
     given |= {"unbounded": None, "codec": 0, "size": len(request), "body": request}
-    given |= {"hash": hashlib.sha256(request).digest(), "budgeted": False, "near": True}
+    given |= {"hash": hashlib.sha256(request).digest(), "near": True}
+    given |= {"key_print": None, "floor": None, "clamp": False, "priced": True, "unpriced": False}
+    given |= {"enforce": True, "fact": False, "guess": None, "passes": []}
     return Hold(*db.call("hold", item=item, fence=fence, **(given | options)))
 
 
 def settle(db: Contract, call: int | None, state: str = "answered", **options: Any) -> Any:
-    """Settle a call: verdict, cost, left."""
+    """Settle a call: verdict, cost, the limit that cools."""
     body = options.pop("answer", b'{"id": "r1"}') if state == "answered" else None
     given: dict[str, Any] = dict.fromkeys(_UNTOLD)
     counts = {"answered": 10, "broken": 5}.get(state)
@@ -54,7 +61,7 @@ def settle(db: Contract, call: int | None, state: str = "answered", **options: A
     )
     given |= {"input": counts, "output": counts, "estimated": state == "broken"}
     given |= {"status": 200, "sdk_retries": 0, "seconds": 0.1, "cost": counts and 300}
-    given |= {"codec": 0, "size": len(body or b""), "body": body, "budgeted": False}
+    given |= {"codec": 0, "size": len(body or b""), "body": body, "limits": None, "cool": None}
     given |= {"hash": hashlib.sha256(body).digest() if body else None}
     return db.call("settle", call=call, state=state, **(given | options))
 
@@ -101,3 +108,23 @@ def reconcile(db: Contract, call: int | None, nusd: int) -> str | None:
     """Say by hand what a call cost."""
     found: str | None = db.one("SELECT papayya.reconcile_v1(%s, %s)", call, nusd)
     return found
+
+
+def left(db: Contract, run: int) -> tuple[int, int, int]:
+    """Read the newest budget of a run: what is left, held and spent."""
+    sql = "SELECT b.left, held, spent FROM papayya.budget_now b WHERE run_id = %s ORDER BY id DESC LIMIT 1"
+    free, held, spent = db.one(sql, run)
+    return free, held, spent
+
+
+def set_budget(db: Contract, usd: float | None = None, **account: Any) -> int:
+    """Set a budget by names; return its id."""
+    names = ("tenant", "run", "agent", "key", "tokens", "per", "timezone")
+    given = {"usd": usd} | {name: account.pop(name, None) for name in names} | account
+    given["per"] = given["per"] or "ever"
+    sql = (
+        "SELECT papayya.set_budget_v1(tenant => %s, run => %s, agent => %s, key => %s, usd => %s,"
+        " tokens => %s, per => %s, timezone => %s)"
+    )
+    order = ("tenant", "run", "agent", "key", "usd", "tokens", "per", "timezone")
+    return int(db.one(sql, *(given[name] for name in order)))

@@ -25,6 +25,8 @@ class Open(NamedTuple):
     began: Any
     clock: Any
     told: bool | None
+    passes: list[int] | None
+    spent_nusd: int | None
 
 
 class Sent(NamedTuple):
@@ -213,6 +215,7 @@ class Contract:
         """End a dispatch; return the verdict."""
         params: dict[str, Any] = {"reason": state, "delay": 0.0, "findings": "[]"}
         params |= {"cost_nusd": 0, "tokens": 0, "lost": False, "paused_by": None}
+        params |= {"budget": None, "rate": None, "wants": None, "passes": None}
         return str(
             self.call("release", item=item, fence=fence, state=state, **(params | options))[0]
         )

@@ -8,7 +8,16 @@ from collections.abc import Callable
 import pytest
 
 from papayya_core.testing.clock import Clock
-from tests.integration.contract.callsql import KEY, calls, expire, hold, money, reconcile, settle
+from tests.integration.contract.callsql import (
+    KEY,
+    calls,
+    expire,
+    hold,
+    left,
+    money,
+    reconcile,
+    settle,
+)
 from tests.integration.contract.sql import Contract, finding
 
 Connect = Callable[[str], Contract]
@@ -200,16 +209,19 @@ def test_unbounded(db: Contract) -> None:
 
 def test_budget(db: Contract) -> None:
     """A settlement is booked on the budget of its run, also one that is set afterwards."""
-    run = db.start_run(budget=1000)
+    run = db.start_run(budget=2000)
     [item] = db.items(run, "a")
     fence = db.fence(item)
-    held = hold(db, item, fence, budgeted=True)
-    assert held.left_nusd == 1000
-    assert settle(db, held.call_id, budgeted=True)[2] == 700
-    db.rows("DELETE FROM papayya.budget_spend")
+    held = hold(db, item, fence)
+    assert left(db, run) == (1000, 1000, 0)
+    settle(db, held.call_id)
+    assert left(db, run) == (1700, 0, 300)
+    open_yet = hold(db, item, fence, ordinal=2)
     db.rows("DELETE FROM papayya.budget")
-    db.call("set_budget", run=run, agent=db.agent, limit_nusd=500)
-    assert settle(db, hold(db, item, fence, ordinal=2).call_id, budgeted=True)[2] == -100
+    db.call("set_budget", run=run, agent=db.agent, limit_nusd=1500)
+    assert left(db, run) == (200, 1000, 300)
+    settle(db, open_yet.call_id)
+    assert left(db, run) == (900, 0, 600)
 
 
 def test_near(db: Contract) -> None:
@@ -295,10 +307,10 @@ def test_less_than_it_seemed(db: Contract) -> None:
     [item] = db.items(run, "a")
     held = hold(db, item, db.fence(item))
     settle(db, held.call_id, "broken")
-    db.rows("UPDATE papayya.budget_spend SET shard = (shard + 1) %% 16")
+    db.rows("UPDATE papayya.budget_slot SET slot = (slot + 1) %% 16 WHERE slot > 0")
     assert reconcile(db, held.call_id, 100) == "broken"
     assert money(db).spend == 100
-    assert db.one("SELECT papayya.budget_left_v1(%s, %s)", run, db.agent) == 900
+    assert left(db, run) == (900, 0, 100)
 
 
 def test_the_answer_that_was_kept(db: Contract) -> None:

@@ -36,7 +36,7 @@ EVENTS = (
 )
 CLEAR = (
     "TRUNCATE papayya.item, papayya.dispatch, papayya.step, papayya.finding, papayya.intake,"
-    " papayya.budget, papayya.budget_spend, papayya.run, papayya.call, papayya.spend CASCADE"
+    " papayya.budget, papayya.budget_slot, papayya.run, papayya.call, papayya.spend CASCADE"
 )
 ENDS = ("answered", "answered", "failed", "void", "uncertain", "broken")
 VIOLATIONS = {
@@ -57,12 +57,13 @@ VIOLATIONS = {
     " WHERE finished_at IS NOT NULL AND (i.cost_nusd, i.tokens, i.calls, i.uncertain_nusd)"
     " <> (s.cost, s.tokens, s.calls, s.uncertain)"
     " AND NOT EXISTS (SELECT FROM papayya.dispatch d WHERE d.item_id = i.id AND ended_at IS NULL)",
-    "budget is spent": "SELECT a, b FROM (SELECT (SELECT coalesce(sum(spent_nusd), 0)"
-    " FROM papayya.budget_spend) AS a, (SELECT coalesce(sum(cost_nusd), 0) FROM papayya.spend) AS b)"
+    "budget is spent": "SELECT a, b FROM (SELECT (SELECT coalesce(sum(spent), 0)"
+    " FROM papayya.budget_slot) AS a, (SELECT coalesce(sum(cost_nusd), 0) FROM papayya.spend) AS b)"
     " AS x WHERE a <> b",
     "money agrees": "SELECT * FROM papayya.audit_money_v1('r') WHERE spend_nusd <> calls_nusd + reported_nusd"
     " OR (uncertain, uncertain_nusd) <> (SELECT coalesce(sum(s.uncertain), 0), coalesce(sum(s.uncertain_nusd), 0)"
     " FROM papayya.spend s)",
+    "budgets add up": "SELECT * FROM papayya.audit_budgets_v1()",
     "pending is held": "SELECT k.id FROM papayya.call k WHERE state = 'pending' AND cost_nusd IS NOT NULL",
     "replays are free": "SELECT id FROM papayya.call WHERE state = 'replayed' AND cost_nusd <> 0",
 }  # fmt: skip
@@ -140,7 +141,7 @@ class Machine(RuleBasedStateMachine):
         may = "SELECT d.ended_at IS NULL OR (d.ending IN ('completed', 'failed') AND d.ending::text = i.state::text)"
         of = " FROM papayya.dispatch d JOIN papayya.item i ON i.id = d.item_id WHERE d.id = %s"
         live = self.db.one(may + of, fence[1])
-        found = hold(self.db, *fence, scope=scope, ordinal=ordinal)
+        found = hold(self.db, *fence, scope=scope, ordinal=ordinal, bound=20)
         assert (found.verdict == "lost") == (not live)
         answers = "SELECT count(*) FROM papayya.call WHERE state = 'answered' AND NOT rejected"
         where = " AND item_id = %s AND scope = %s AND ordinal = %s"
@@ -267,7 +268,7 @@ class Machine(RuleBasedStateMachine):
     def fund(self, event: str) -> None:
         if event in ("rich", "poor"):
             limit = 50 if event == "poor" else 10_000
-            self.db.rows("SELECT papayya.set_budget_v1(%s, NULL, %s)", self.run, limit)
+            self.db.call("set_budget", run=self.run, agent=None, limit_nusd=limit)
 
     def doubts(self, event: str) -> None:
         if event == "expire":
@@ -331,7 +332,7 @@ class Machine(RuleBasedStateMachine):
         return self.db.one("SELECT cancelled_at FROM papayya.run") is not None
 
     def snapshot(self) -> list[Any]:
-        tables = ("item", "dispatch", "step", "finding", "budget_spend")
+        tables = ("item", "dispatch", "step", "finding", "budget_slot")
         return [self.db.rows(f"SELECT t::text FROM papayya.{one} t ORDER BY 1") for one in tables]
 
 

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from papayya_core.testing.clock import Clock
+from tests.integration.contract.callsql import left
 from tests.integration.contract.sql import Contract, finding
 
 Connect = Callable[[str], Contract]
@@ -102,21 +103,27 @@ def test_budgets(db: Contract) -> None:
     assert db.checkpoint(fence, cost=60, budgeted=True) == ("go", True, 40)
     assert db.checkpoint(fence, "t", n=2, cost=50, budgeted=True) == ("go", True, -10)
     opened = db.open(two)
-    assert (opened.verdict, opened.reason) == ("pause", "budget: nothing is left")
+    assert (opened.verdict, opened.reason) == (
+        "pause",
+        "budget: nothing is left of $0.0000001 of run r",
+    )
     assert db.state(two) == "paused"
     assert db.open(two, enforce=False).verdict == "go"
     assert db.one("SELECT version FROM papayya.budget") == 1
     db.start_run(budget=100)
     assert db.one("SELECT version FROM papayya.budget") == 1
     db.start_run(budget=1000)
-    assert db.one("SELECT version, limit_nusd FROM papayya.budget") == (2, 1000)
+    assert db.one("SELECT version, amount FROM papayya.budget") == (2, 1000)
     third = db.capture(run, "c")[0][1]
     assert db.open(third).left_nusd == 890
-    db.rows("SELECT papayya.set_budget_v1(%s, %s, 130)", run, db.agent)
+    db.call("set_budget", run=run, agent=db.agent, limit_nusd=130)
     fourth = db.capture(run, "d")[0][1]
     assert db.open(fourth).left_nusd == 20  # the agent's own knows what was spent before it
     db.start_run(budget=5)  # a lowered limit always succeeds, and shows as overdraft
-    assert db.one("SELECT papayya.budget_left_v1(%s, NULL)", run) == -105
+    assert db.one("SELECT b.left, overdraft FROM papayya.budget_now b WHERE agent_id IS NULL") == (
+        -105,
+        105,
+    )
 
 
 def test_repeated_checkpoints(db: Contract) -> None:
@@ -130,10 +137,10 @@ def test_repeated_checkpoints(db: Contract) -> None:
     assert db.checkpoint(fence, attempts=2, result="kept", **step) == ("go", False, 980)
     assert db.checkpoint(fence, attempts=3, result="other", **step) == ("go", False, 980)
     assert db.one("SELECT cost_nusd, attempts, result::text FROM papayya.step") == (20, 2, '"kept"')
-    assert db.one("SELECT sum(spent_nusd) FROM papayya.budget_spend") == 20
+    assert db.one("SELECT sum(spent) FROM papayya.budget_slot") == 20
     assert db.close(item, fence, cost_nusd=3) == ("completed", "ok", 23)
     assert db.close(item, fence, cost_nusd=3) == ("completed", "ok", 23)
-    assert db.one("SELECT sum(spent_nusd) FROM papayya.budget_spend") == 23
+    assert db.one("SELECT sum(spent) FROM papayya.budget_slot") == 23
 
 
 @pytest.mark.parametrize("how", ["swept", "dead", "taken over", "closed", "released"])
@@ -175,7 +182,7 @@ def test_old_fences(connect: Connect, papayya_clock: Clock, how: str) -> None:
 
 def snapshot(db: Contract) -> list[object]:
     """Read everything a worker could have written."""
-    tables = ("item", "dispatch", "step", "finding", "budget_spend")
+    tables = ("item", "dispatch", "step", "finding", "budget_slot")
     return [db.rows(f"SELECT t::text FROM papayya.{table} t ORDER BY 1") for table in tables]
 
 
@@ -273,7 +280,7 @@ CONSTRAINTS = [
     "UPDATE papayya.dispatch SET ending = 'lost'",
     "UPDATE papayya.dispatch SET ended_at = now()",
     "UPDATE papayya.intake SET count = 7",
-    "UPDATE papayya.budget SET limit_nusd = -1",
+    "UPDATE papayya.budget SET amount = -1",
     "UPDATE papayya.tenant SET weight = 0",
     (
         "INSERT INTO papayya.dispatch (item_id, token, locked_by, locked_until)"
@@ -349,9 +356,9 @@ def test_a_late_budget(db: Contract) -> None:
     [item] = db.items(run, "a")
     fence = db.fence(item)
     db.checkpoint(fence, "a", cost=10)
-    db.rows("SELECT papayya.set_budget_v1(%s, NULL, 100)", run)
+    db.call("set_budget", run=run, agent=None, limit_nusd=100)
     db.checkpoint(fence, "b", cost=20)
-    assert db.one("SELECT papayya.budget_left_v1(%s, %s)", run, db.agent) == 70
+    assert left(db, run) == (70, 0, 30)
 
 
 def test_lanes_end_once(db: Contract) -> None:
