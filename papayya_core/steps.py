@@ -109,15 +109,6 @@ class Steps:
 
     def _failed(self, execution: Execution, call: StepCall, step: Step, error: Exception) -> float:
         """Record a failed attempt; return the delay to wait here, or raise what ends the step."""
-        waiting = throttling(error) if self._settings.throttle and execution.enforce else None
-        if waiting is not None:  # not its fault: it is no attempt
-            step.attempts -= 1
-            if (
-                isinstance(waiting, Throttled)
-                and waiting.delay <= self._settings.retry_inline_seconds
-            ):
-                return waiting.delay
-            raise execution.trip(waiting) from error
         limit = 1 if call.side_effect else execution.step_attempts
         decision = self._plugins.decide_retry(error, step.attempts, limit, call.label)
         if faults.asks_anew(error):
@@ -126,7 +117,8 @@ class Steps:
         row.error = rules.as_evidence(error)
         self._write(execution, step, row)
         if decision.delay is None:
-            raise error
+            busy = throttling(error) if self._settings.throttle and execution.enforce else None
+            raise error if busy is None else execution.trip(busy) from error
         if decision.delay > self._settings.retry_inline_seconds:
             raise execution.trip(Throttled(decision.reason, decision.delay)) from error
         return decision.delay

@@ -63,8 +63,8 @@ def raise_parked(result: ItemResult, run: Run) -> NoReturn:
     cause = result.error
     if isinstance(cause, BudgetPaused) or reason.startswith("budget:"):
         msg = (
-            f"item {result.key} is paused: {reason}. Its finished steps are kept: raise budget_usd "
-            f"and run again with PAPAYYA_RUN_ID={run.name}."
+            f"item {result.key} is paused: {reason}. Its finished steps are kept: raise the budget "
+            f"(`papayya budget set`) and run again with PAPAYYA_RUN_ID={run.name}."
         )
         raise BudgetExhausted(msg) from cause
     first = f"`papayya resume {run.name}`, then g" if result.state == "paused" else "G"

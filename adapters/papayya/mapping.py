@@ -330,7 +330,7 @@ def say_parked(parked: list[ItemResult], run: Run) -> None:
     count = "1 item is" if len(parked) == 1 else f"{len(parked)} items are"
     first = ""
     if any((one.reason or "").startswith("budget:") for one in parked):
-        first = "raise budget_usd, then "
+        first = "raise the budget (`papayya budget set`), then "
     elif any(one.state == "paused" for one in parked):
         first = f"`papayya resume {run.name}`, then "
     say(f"{count} parked ({reason}); {first}go on with PAPAYYA_RUN_ID={run.name}")

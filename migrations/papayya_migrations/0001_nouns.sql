@@ -348,6 +348,7 @@ CREATE TABLE papayya.budget (
     period     papayya.period NOT NULL DEFAULT 'ever',
     timezone   text NOT NULL DEFAULT 'UTC',
     amount     papayya.amount NOT NULL,
+    declared   papayya.amount,              -- by the program, last: it counts again when the program says something else
     version    int NOT NULL DEFAULT 1,
     changed_at timestamptz NOT NULL DEFAULT papayya.now(),
     created_at timestamptz NOT NULL DEFAULT papayya.now(),

@@ -66,9 +66,7 @@ BEGIN
         WHERE name = p_name RETURNING id INTO run_id;
     END IF;
     cancelled := EXISTS (SELECT FROM papayya.run r WHERE r.id = run_id AND r.cancelled_at IS NOT NULL);
-    IF p_budget_nusd IS NOT NULL THEN
-        PERFORM papayya.put_budget_v1(NULL, run_id, NULL, NULL, 'usd', 'ever', NULL, p_budget_nusd);
-    END IF;
+    IF p_budget_nusd IS NOT NULL THEN PERFORM papayya.declare_budget_v1(run_id, NULL, p_budget_nusd); END IF;
 END $$;
 
 -- Book what was spent on a run and tenant; the columns are those of spend. Rows of spend are locked before those of budgets.

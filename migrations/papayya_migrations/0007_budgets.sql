@@ -318,6 +318,23 @@ BEGIN
     RETURN b.id;
 END $$;
 
+-- The budget that a program declares for its run, or for an agent within it. What was set by hand since stays, until the
+-- program declares another amount.
+CREATE FUNCTION papayya.declare_budget_v1(p_run bigint, p_agent bigint, p_amount bigint) RETURNS bigint
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_id bigint;
+BEGIN
+    SELECT b.id INTO v_id FROM papayya.budget b
+    WHERE b.run_id = p_run AND b.agent_id IS NOT DISTINCT FROM p_agent AND num_nonnulls(b.tenant_id, b.key_id) = 0
+      AND b.unit = 'usd' AND b.period = 'ever' AND b.declared = p_amount;
+    IF NOT FOUND THEN
+        v_id := papayya.put_budget_v1(NULL, p_run, p_agent, NULL, 'usd', 'ever', NULL, p_amount);
+        UPDATE papayya.budget b SET declared = p_amount WHERE b.id = v_id;
+    END IF;
+    RETURN v_id;
+END $$;
+
 -- The window that a new budget begins with.
 CREATE FUNCTION papayya.begin_window_v1(b papayya.budget, p_since timestamptz) RETURNS void
     LANGUAGE plpgsql AS $$

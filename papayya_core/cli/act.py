@@ -227,7 +227,7 @@ def _not_retried(item: ItemRow) -> str:
         return f"{said}: it was cancelled; submit it in a new run"
     if item.state == "paused":
         if item.paused_by == "budget":
-            return f"{said}: it is paused ({item.reason}); raise budget_usd and run again"
+            return f"{said}: it is paused ({item.reason}); raise it with `papayya budget set`, and run again"
         return f"{said}: it is paused ({item.reason}); papayya resume lets it go on"
     if item.state == "failed":
         return f"nothing to do: the run of {item.key} was cancelled; submit it in a new run"

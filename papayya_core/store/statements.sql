@@ -18,7 +18,7 @@ WHERE i.run_id = %(run)s LIMIT 1;
 
 -- name: set_budget
 -- The cap of a run, or of one agent within it.
-SELECT papayya.put_budget_v1(NULL, %(run)s, %(agent)s, NULL, 'usd', 'ever', NULL, %(limit_nusd)s);
+SELECT papayya.declare_budget_v1(%(run)s, %(agent)s, %(limit_nusd)s);
 
 -- name: seal_run
 -- The run's input was read to its end.

@@ -36,7 +36,7 @@ def test_a_map_drains(script: Script, capsys: pytest.CaptureFixture[str]) -> Non
         results = list(work.map(range(5), concurrency=1))
     assert [one.state for one in results] == ["completed"] * 2 + ["paused"] * 3
     assert len(till) == 5
-    reason = "budget: nothing is left"
+    reason = f"budget: nothing is left of $0.5 of run {capped.id}"
     assert {one.reason for one in results[3:]} == {reason}
     assert (results[2].reason or "").startswith("budget: $0")
     assert "3 items are parked" in capsys.readouterr().err

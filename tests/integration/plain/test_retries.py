@@ -35,8 +35,8 @@ class Flaky:
         return "ok"
 
 
-def limited(ms: int = 0) -> ProviderError:
-    return ProviderError(429, **{"retry-after-ms": str(ms)})
+def limited(ms: int = 0, status: int = 429) -> ProviderError:
+    return ProviderError(status, **{"retry-after-ms": str(ms)})
 
 
 def asking(flaky: Callable[[], Any], **options: Any) -> Any:
@@ -144,7 +144,7 @@ def test_permanent_errors(script: Script) -> None:
 
 def test_the_limit(script: Script) -> None:
     """A step is tried five times over all deliveries, then its item fails with the last error."""
-    flaky = Flaky(*(limited() for _ in range(2)), *(limited(50) for _ in range(9)))
+    flaky = Flaky(*(limited(0, 503) for _ in range(2)), *(limited(50, 503) for _ in range(9)))
     script.start(retry_inline_seconds=0.01)
     [result] = asking(flaky).map([1])
     assert (result.state, flaky.calls) == ("failed", 5)
@@ -158,6 +158,14 @@ def test_the_limit(script: Script) -> None:
     script.start(run_id=script.run())
     assert asking(flaky)(1) == "ok"
     assert script.one("SELECT outcome::text FROM papayya.item") == "ok"
+
+
+def test_a_limit_is_no_fault(script: Script) -> None:
+    """However often a provider says that there are too many requests, the item does not fail."""
+    flaky = Flaky(*(limited(10) for _ in range(7)))
+    script.start(retry_inline_seconds=0, step_attempts=2)
+    [result] = asking(flaky).map([1])
+    assert (result.state, flaky.calls) == ("completed", 8)
 
 
 def test_step_attempts_setting(script: Script) -> None:
