@@ -18,11 +18,12 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from papayya import items as threaded
-from papayya import limits, off, runs
+from papayya import limits, loops, off, runs
 from papayya.intake_async import AsyncIntake
 from papayya.items_async import AsyncItems, Later
 from papayya.mapping import AHEAD, CHUNK, run_of_map, say_parked, say_stopped
 from papayya.submissions import Job, Pick
+from papayya.turns import Turns
 from papayya_core.contract import ItemResult
 from papayya_core.runtime import runtime
 
@@ -36,7 +37,8 @@ class _Tasks:
 
     def __init__(self, attempt: Any, concurrency: int) -> None:
         self._attempt = attempt
-        self._slots = asyncio.Semaphore(concurrency)
+        self._free = concurrency
+        self._line: Turns[asyncio.Future[None]] = Turns()
         self._tasks: set[asyncio.Task[None]] = set()
         self.exhausted = False  # the input, not the tasks
         self.out: asyncio.Queue[tuple[Job, Any]] = asyncio.Queue(maxsize=concurrency * 4)
@@ -56,12 +58,42 @@ class _Tasks:
         await self.out.put((job, result))
 
     async def _until_ended(self, job: Job) -> Any:
+        back = False
         while True:
-            async with self._slots:
+            await self._enter(job.tenant, back=back)
+            try:
                 result = await self._attempt(job)
+            finally:
+                self._leave()
             if not isinstance(result, Later):
                 return result
-            await asyncio.sleep(result.delay)
+            await _pause(job.item_id, result.delay)
+            back = True
+
+    async def _enter(self, tenant: str, *, back: bool) -> None:
+        """Wait for a slot; tenants take turns, and what comes back from a wait goes first."""
+        if self._free:
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._line.put(tenant, turn, first=back)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._leave()
+            raise
+
+    def _leave(self) -> None:
+        while True:
+            try:
+                turn = self._line.take()
+            except LookupError:
+                self._free += 1
+                return
+            if not turn.done():
+                turn.set_result(None)
+                return
 
     def waiting(self) -> int:
         return len(self._tasks)
@@ -71,6 +103,24 @@ class _Tasks:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def _pause(item_id: int, delay: float) -> None:
+    """Hold an item back, until its time or until somebody wakes it."""
+    woken, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def call() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(woken.set)
+
+    loops.hold(item_id, call)
+    try:
+        async with asyncio.timeout(delay):
+            await woken.wait()
+    except TimeoutError:
+        pass
+    finally:
+        loops.let_go(item_id)
 
 
 async def amap_items(

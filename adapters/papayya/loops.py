@@ -3,33 +3,46 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 _mutex = threading.Lock()
-_held: dict[int, bool] = {}
+_held: dict[int, Callable[[], None] | None] = {}
+_woken: set[int] = set()
 
 
-def hold(item_id: int) -> None:
-    """Say that a loop of this process holds an item back."""
+def hold(item_id: int, call: Callable[[], None] | None = None) -> None:
+    """Say that a loop of this process holds an item back; ``call``: when somebody wakes it."""
     with _mutex:
-        _held[item_id] = False
+        _held[item_id] = call
+        _woken.discard(item_id)
 
 
 def wake(item_id: int) -> None:
     """Ask the loop that holds an item to go on with it; nothing happens if none does."""
     with _mutex:
-        if item_id in _held:
-            _held[item_id] = True
+        if item_id not in _held:
+            return
+        _woken.add(item_id)
+        call = _held[item_id]
+    if call is not None:
+        call()
+
+
+def any_woken() -> bool:
+    """Tell whether somebody asked for any item that is held back."""
+    return bool(_woken)
 
 
 def is_woken(item_id: int) -> bool:
     """Tell whether somebody asked for an item that is held back."""
-    return _held.get(item_id, False)
+    return item_id in _woken
 
 
 def let_go(item_id: int) -> None:
     """Say that the item is held back no more."""
     with _mutex:
         _held.pop(item_id, None)
+        _woken.discard(item_id)
 
 
 def held() -> list[int]:

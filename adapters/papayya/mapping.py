@@ -17,6 +17,7 @@ from papayya.intake import Intake
 from papayya.items import Items, Later
 from papayya.say import say
 from papayya.submissions import Job, Pick
+from papayya.turns import Turns
 from papayya_core.contract import ItemResult, Run
 from papayya_core.errors import ItemTimedOut
 from papayya_core.runtime import Runtime, runtime
@@ -40,7 +41,8 @@ class _Crew:
 
     def __init__(self, items: Items, concurrency: int) -> None:
         self._items = items
-        self._ready: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._ready: Turns[Job] = Turns()
+        self._calls: queue.SimpleQueue[bool] = queue.SimpleQueue()  # one for each that is ready
         self._later: list[tuple[float, int, Job]] = []
         self._order = itertools.count()
         self.out: queue.Queue[tuple[Job, Any]] = queue.Queue(maxsize=concurrency * 4)
@@ -53,7 +55,8 @@ class _Crew:
         threading.Thread(target=self._work, name="papayya-map", daemon=True).start()
 
     def _work(self) -> None:
-        while (job := self._ready.get()) is not None:
+        while self._calls.get():
+            job = self._ready.take()
             job.execution = None  # of an earlier delivery
             self.running[job.item_id] = (job, time.monotonic())  # before the look: finish() waits
             if self.stopping:
@@ -79,20 +82,22 @@ class _Crew:
             else:
                 return
 
-    def add(self, job: Job) -> None:
-        self._ready.put(job)
+    def add(self, job: Job, *, back: bool = False) -> None:
+        """Make a job ready; ``back``: it was begun, and comes back from a wait."""
+        self._ready.put(job.tenant, job, first=back)
+        self._calls.put(True)
 
     def add_later(self, job: Job, delay: float) -> None:
         loops.hold(job.item_id)
         heapq.heappush(self._later, (time.monotonic() + delay, next(self._order), job))
 
     def ready(self) -> int:
-        return self._ready.qsize()
+        return self._calls.qsize()
 
     def promote(self) -> float:
         """Make what is due ready; return the seconds until something else will be."""
         now = time.monotonic()
-        if any(loops.is_woken(job.item_id) for _, _, job in self._later):
+        if loops.any_woken() and any(loops.is_woken(job.item_id) for _, _, job in self._later):
             self._later = [
                 (0.0 if loops.is_woken(j.item_id) else t, n, j) for t, n, j in self._later
             ]
@@ -100,7 +105,7 @@ class _Crew:
         while self._later and self._later[0][0] <= now:
             job = heapq.heappop(self._later)[2]
             loops.let_go(job.item_id)
-            self.add(job)
+            self.add(job, back=True)
         return min(_TICK, self._later[0][0] - now) if self._later else _TICK
 
     def overdue(self, max_seconds: float | None) -> list[Job]:
@@ -128,7 +133,7 @@ class _Crew:
     def dismiss(self) -> None:
         """Let the threads go."""
         for _ in range(self.out.maxsize):
-            self._ready.put(None)
+            self._calls.put(False)
         for _, _, job in self._later:
             loops.let_go(job.item_id)
         self._later.clear()
