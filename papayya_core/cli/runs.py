@@ -241,7 +241,7 @@ def next_steps(run: RunRow, budgets: Sequence[BudgetRow] = ()) -> Iterator[str]:
         why = f"papayya items --run {name} --state paused shows why"
         yield f"Paused: {why}; papayya resume {name} lets them go on"
     if run.paused and any(one.spent_nusd >= one.limit_nusd for one in budgets):
-        yield "A budget is exhausted: raise budget_usd, then go on"
+        yield f"A budget is exhausted: papayya budget set --run {name} --usd … raises it; then go on"
     if run.flagged:
         yield f"What needs a look: papayya items --run {name} --flagged"
     if run.failed:

@@ -19,7 +19,12 @@ from typing import Self
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 _FUNCTION = re.compile(r"papayya\.(\w+_v\d+)")
-_PUMP = frozenset({"lead_v1", "sweep_v1", "wake_v1", "claim_sends_v1", "expire_holds_v1"})
+_PUMP = frozenset(
+    {
+        *("lead_v1", "sweep_v1", "wake_v1", "claim_sends_v1", "expire_holds_v1"),
+        *("unpark_v1", "admit_v1"),
+    }
+)
 _OWNERS = "SELECT DISTINCT locked_by"
 _HEADER = 5  # a type byte and a length of four
 

@@ -59,7 +59,7 @@ def test_turns(script: Script, papayya_clock: Clock, caplog: pytest.LogCaptureFi
     pump = Pump(store, here.plugins, here.settings, "a/b/c/1/2")
     other = Pump(store, here.plugins, here.settings, "a/b/c/3/4")
     assert pump.turn()[0] is True
-    assert other.turn() == (False, [], 0, 0)
+    assert other.turn() == (False, [], 0, 0, None)
     papayya_clock.shift(30)
     broker.broken = True
     turn = pump.turn()

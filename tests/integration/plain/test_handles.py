@@ -169,7 +169,7 @@ def test_a_budget(script: Script) -> None:
         mine.complete(list(till))
         return name
 
-    with pytest.raises(BudgetExhausted, match="budget_usd"):
+    with pytest.raises(BudgetExhausted, match="papayya budget set"):
         work(2)
     name = script.run()
     assert till == [0, 1]
