@@ -171,6 +171,7 @@ def audit(connection: Connection, run_name: str) -> Audit:
         found = rows(connection, "unexplained", Unexplained, run=run_name)
         lost = tuple(rows(connection, "lost_deliveries", Lost, run=run_name))
         sides = money.read_money(connection, run_name)
+        wrong = money.read_wrong_budgets(connection)
     awaited = () if facts.sealed else tuple(str(one.key) for one in found if one.kind == "expected")
     unexplained = [one for one in found if facts.sealed or one.kind != "expected"]
     unexplained += [
@@ -178,6 +179,7 @@ def audit(connection: Connection, run_name: str) -> Audit:
         for one in sides
         for what in one.differences()
     ]
+    unexplained += [Unexplained("budget", None, None, None, what) for what in wrong]
     missing = _missing(facts, _sum(lines).submitted - facts.children)
     if missing:
         detail = f"{facts.expect_count:,} items were expected, {missing:,} of them never submitted"

@@ -266,6 +266,7 @@ CREATE TABLE papayya.call (
 CREATE INDEX call_item ON papayya.call (item_id, scope, key, ordinal);
 CREATE INDEX call_run ON papayya.call (run_id);
 CREATE INDEX call_pending ON papayya.call (dispatch_id) WHERE state = 'pending';
+CREATE INDEX call_holding ON papayya.call (id) WHERE holds <> '{}';
 
 -- What was spent for a tenant in a run, in shards, so that concurrent workers do not queue for one row.
 -- Written in the transaction that writes the call or the report.

@@ -519,7 +519,8 @@ CREATE FUNCTION papayya.audit_budgets_v1() RETURNS TABLE (budget_id bigint, sinc
         FROM papayya.budget_slot s GROUP BY 1, 2
     ), holds AS (
         SELECT h.budget_id, h.since, sum(h.amount)::bigint AS held
-        FROM papayya.call k CROSS JOIN LATERAL unnest(k.holds) AS h JOIN papayya.budget b ON b.id = h.budget_id GROUP BY 1, 2
+        FROM papayya.call k CROSS JOIN LATERAL unnest(k.holds) AS h JOIN papayya.budget b ON b.id = h.budget_id
+        WHERE k.holds <> '{}' GROUP BY 1, 2
     )
     SELECT w.budget_id, w.since, 'free, held and spent do not add up to its amount' FROM windows w WHERE w.free + w.held + w.spent <> w.amount
     UNION ALL

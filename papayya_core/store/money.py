@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 
-from papayya_core.store.reads import Connection, rows
+from papayya_core.store.reads import Connection, rows, values
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +63,8 @@ def add_up(money: Iterable[Sides]) -> Sides:
     every = list(money)
     names = [each.name for each in fields(Sides)]
     return Sides(**{name: sum(getattr(one, name) for one in every) for name in names})
+
+
+def read_wrong_budgets(connection: Connection) -> list[str]:
+    """Say which budgets have books that do not agree, and why."""
+    return [str(text) for text in values(connection, "wrong_budgets")]

@@ -219,3 +219,8 @@ FROM papayya.dispatch d WHERE d.ended_at IS NULL GROUP BY 1 ORDER BY 1;
 -- name: pump_leader
 -- The pump that leads now, if any.
 SELECT l.locked_by FROM papayya.leader l WHERE l.role = 'pump' AND l.locked_until > papayya.now();
+
+-- name: wrong_budgets
+-- Budgets whose books do not agree, in words.
+SELECT coalesce(papayya.budget_text_v1(b), 'budget ' || w.budget_id) || ': ' || w.problem
+FROM papayya.audit_budgets_v1() AS w LEFT JOIN papayya.budget b ON b.id = w.budget_id ORDER BY w.budget_id;
