@@ -30,7 +30,7 @@ EVERY = 5.0
 _BATCH = 500
 _BATCHES = 20
 _AHEAD = 0.25  # seconds of a limit that are let in at once
-_SHORTEST, _LOOK = 0.1, 1.0  # seconds between two looks while items wait
+_SHORTEST, _LOOK = 0.1, 1.0  # seconds between two looks at who waits
 _TURNS_LED = 4  # so many turns may a leader be late
 _TURNS_SEEN = 3  # so many turns without one mean that Postgres, or this process, was away
 
@@ -82,25 +82,27 @@ class Pump:
         if leading or dead or leaked:
             swept = self._sweep(dead, leaked, silent=leading and self._is_fair())
         self._seen = time.time()
-        [[woken]] = self._store.fetch("wake", {"limit": _BATCH}) if leading else [[0]]
         if leading:
             quiet = self._settings.lease_seconds
             self._store.fetch("expire_holds", {"quiet": quiet, "limit": _BATCH})
             self._store.fetch("unpark", {"limit": _BATCH})
-        again = self._admit() if leading else None
         led = self._led()
-        sent = self._send(led)
+        woken, sent, again = self._bring(led, leading=leading)
         self._tend(led)
-        self._recall()
         return Turn(leading, swept, woken, sent, again)
 
     def hurry(self) -> Turn:
-        """Do what cannot wait for the next turn: let items in at rate limits, and send them."""
+        """Do what cannot wait for the next turn: bring what is due, or let in at a rate limit."""
         leading = self._lead()
+        return Turn(leading, [], *self._bring(self._led(), leading=leading))
+
+    def _bring(self, led: dict[str, Carrier], *, leading: bool) -> tuple[int, int, float | None]:
+        """Queue what waited, and send; return how many of each, and when to look again."""
+        [[woken]] = self._store.fetch("wake", {"limit": _BATCH}) if leading else [[0]]
         again = self._admit() if leading else None
-        sent = self._send(self._led()) if leading else 0
+        sent = self._send(led)
         self._recall()
-        return Turn(leading, [], 0, sent, again)
+        return woken, sent, again
 
     def _admit(self) -> float | None:
         """Let items in that wait for rate limits."""
@@ -217,13 +219,8 @@ class Pump:
                     turn = self.hurry()
                 if turn.again is not None:
                     wait = min(wait, max(_SHORTEST, turn.again))
-                elif self._holds_back():
-                    wait = min(wait, _LOOK)
+                else:
+                    wait = min(wait, _LOOK)  # somebody may have begun to wait
             except Exception:
                 logger.exception("the pump's turn failed; trying again in %.0f s", self._every)
             stop.wait(wait)
-
-    def _holds_back(self) -> bool:
-        """Tell whether a loop of this process waits for an item of its own."""
-        carriers = self._plugins.carriers().values()
-        return any(isinstance(one, Holding) and one.held() for one in carriers)

@@ -355,7 +355,7 @@ BEGIN
     WITH open AS (
         SELECT k.id, CASE b.unit WHEN 'usd' THEN k.held_nusd ELSE k.held_tokens END AS amount
         FROM papayya.call k JOIN papayya.item i ON i.id = k.item_id
-        WHERE k.state IN ('pending', 'uncertain') AND k.started_at >= p_since
+        WHERE k.state IN ('pending', 'uncertain') AND k.started_at >= p_since AND NOT EXISTS (SELECT FROM unnest(k.holds) AS h WHERE h.budget_id = b.id)
           AND (b.tenant_id IS NULL OR k.tenant_id = b.tenant_id) AND (b.run_id IS NULL OR k.run_id = b.run_id)
           AND (b.agent_id IS NULL OR i.agent_id = b.agent_id) AND (b.key_id IS NULL OR k.key_id = b.key_id)
         ORDER BY k.id FOR NO KEY UPDATE OF k
