@@ -495,7 +495,7 @@ CREATE FUNCTION papayya.left_v1(p_tenant bigint, p_run bigint, p_agent bigint, O
 -- Budgets as people look for them, in their current window. left: may be negative, that is the overdraft.
 CREATE VIEW papayya.budget_now AS
 SELECT b.id, t.name AS tenant, r.name AS run, a.name AS agent, coalesce(k.name, k.provider || '/' || k.print) AS key,
-       b.unit, b.period, b.timezone, b.amount, w.since, w.spent, w.held, w.free AS left, greatest(-w.free, 0) AS overdraft,
+       b.unit, b.period, b.timezone, b.amount, CASE WHEN b.period <> 'ever' THEN w.since END AS since, w.spent, w.held, w.free AS left, greatest(-w.free, 0) AS overdraft,
        CASE b.period WHEN 'day' THEN (w.since AT TIME ZONE b.timezone + interval '1 day') AT TIME ZONE b.timezone
                      WHEN 'month' THEN (w.since AT TIME ZONE b.timezone + interval '1 month') AT TIME ZONE b.timezone END AS renews_at,
        (SELECT count(*) FROM papayya.item i WHERE i.parked_on = b.id AND i.state = 'paused' AND i.paused_by = 'budget') AS parked,
