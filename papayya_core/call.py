@@ -190,6 +190,7 @@ class Held:
     from this step and this one has not sent (yet). ``turn``: the try of its step. ``clamped``:
     tokens of output per sample that a budget leaves, when they are less than what was asked for.
     ``reserved``: nano-dollars that it holds on the cap of its item.
+    ``tokens``: what names a call that is spooled, and has no id yet.
     """
 
     id: int
@@ -204,3 +205,4 @@ class Held:
     turn: int = 0
     clamped: int | None = None
     reserved: int = 0
+    tokens: tuple[int, int] | None = None

@@ -5,16 +5,19 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from papayya_core import aio, bounds, codec, faults, redaction, rules
+from papayya_core.away_async import AsyncAway
 from papayya_core.call import Ending, Held, PriceQuestion, Recorded, Tokens
 from papayya_core.contract import Checkpointed
+from papayya_core.errors import SpoolFull
 from papayya_core.refusals import Refusal, after_refusal, signal_of
 from papayya_core.results import unlocking
 from papayya_core.store import callparams, rows
 
 if TYPE_CHECKING:
+    from papayya_core.away_async import AsyncStatements
     from papayya_core.bounds import Bound
     from papayya_core.call import Asked, Priced
     from papayya_core.contract import Body, Capture, StepCall
@@ -28,19 +31,11 @@ logger = redaction.logger("papayya.calls")
 _VOID = Ending("void", error="given up before it was sent")
 
 
-class AsyncStatements(Protocol):
-    """The part of a store that calls need."""
-
-    async def fetch(self, name: str, params: Any) -> list[Any]:
-        """Run a named statement."""
-        ...
-
-
 class AsyncCalls:
     """Records the calls of an item."""
 
     def __init__(self, store: AsyncStatements, plugins: Plugins, settings: Settings) -> None:
-        self._store = store
+        self._away = AsyncAway(store, settings)
         self._plugins = plugins
         self._settings = settings
 
@@ -83,19 +78,29 @@ class AsyncCalls:
             "key": key,
             "ordinal": ordinal,
             "near": execution.calls.is_fresh(scope),
+            "call": None,
+            "spare": callparams.token(),
         }
 
-        async def hold() -> list[Any]:
-            return await self._store.fetch("hold", params)
+        def known(found: list[Any] | None) -> None:
+            if found is None:
+                held.tokens = params["token"], params["spare"]
+            else:
+                held.id = found[0][1] or 0
 
-        async def take_back(found: list[Any]) -> None:
-            held.id = found[0][1] or 0
+        async def hold() -> list[Any] | None:
+            keep = self._away.may_spend(execution, step)
+            return await self._away.run(execution, "hold", params, keep=keep)
+
+        async def take_back(found: list[Any] | None) -> None:
+            known(found)
             await self._write(execution, held, _VOID)
 
         try:
             held.reserved = execution.reserve(bound_nusd)
-            [row] = await aio.claim(hold, take_back)
-            begun = self._begun(execution, step, held, row)
+            found = await aio.claim(hold, take_back)
+            known(found)
+            begun = held if found is None else self._begun(execution, step, held, found[0])
         except BaseException:
             execution.calls.free(scope, key, ordinal, turn)
             execution.spend(held.reserved, 0)
@@ -254,17 +259,35 @@ class AsyncCalls:
         params |= callparams.token_params(tokens) | {"estimated": estimated}
         body = self._answer(execution, ending.body) if ending.state == "answered" else None
         params |= callparams.payload(body)
-        [answer] = await self._store.fetch("settle", params)
+        found = await self._settled(execution, held, params)
+        if found is None:  # nobody objects, then, and no limit is known
+            return "go", params["cost"], None
+        [answer] = found
         if answer[1] is None and ending.state in ("answered", "broken"):
             model = (ending.answered and ending.answered.model) or held.asked.model
             execution.note_once("unpriced", f"what {model} costs is not known: papayya prices set")
         return answer
 
+    async def _settled(
+        self, execution: Execution, held: Held, params: dict[str, Any]
+    ) -> list[Any] | None:
+        """Settle; None: Postgres is away, and it is spooled."""
+        token, spare = held.tokens or (None, None)
+        params |= {"item": execution.item_id, "scope": held.scope, "key": held.key}
+        params |= {"ordinal": held.ordinal, "token": token, "spare": spare}
+        if held.tokens is None:
+            return await self._away.run(execution, "settle", params, keep=True)
+        if not self._away.keep(execution, "settle", params | {"call": None}):
+            raise SpoolFull("the spool holds its beginning, and has no room for its end")
+        return None
+
     async def reject(self, execution: Execution, step: Step | None) -> None:
         """Have the answers that a step was given asked anew: what it made of them was no good."""
         scope = step.scope if step is not None else b""
         if execution.calls.has(scope):
-            await self._store.fetch("reject", {"item": execution.item_id, "scope": scope})
+            params = {"item": execution.item_id, "scope": scope}
+            keep = self._away.goes_on(execution)
+            await self._away.run(execution, "reject", params, keep=keep)
 
     async def record(
         self, execution: Execution, step: Step, call: StepCall, answer: object, error: str | None
@@ -289,7 +312,7 @@ class AsyncCalls:
                 "seconds": step.seconds(),
                 "cost": cost,
             }
-            await aio.finish(lambda: self._store.fetch("record_call", params))
+            await aio.finish(lambda: self._away.run(execution, "record_call", params, keep=True))
         except Exception as fault:
             step.cost_nusd = cost
             logger.exception("a call of %s was not recorded", call.label)

@@ -158,7 +158,7 @@ class Opened(NamedTuple):
 
     ``delay``: seconds until it may be worth asking again (wait, busy). ``told``: the carrier of an
     ended item knows its end. ``passes``: rate limits that have let its next call in. ``spent_nusd``:
-    what it has cost so far, at most.
+    what it has cost so far, at most. ``resumed``: it ran before.
     """
 
     verdict: OpenVerdict
@@ -172,6 +172,7 @@ class Opened(NamedTuple):
     told: bool = True
     passes: tuple[int, ...] = ()
     spent_nusd: int = 0
+    resumed: bool = False
 
 
 class Whose(NamedTuple):

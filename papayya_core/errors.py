@@ -4,6 +4,7 @@ PapayyaError                 something the caller can act on; the message says w
 ├── SettingsError            a setting has a value that is not accepted
 ├── StoreError               Postgres refused a statement or could not be reached
 │   ├── StoreUnavailable     Postgres stayed away longer than ``db_patience``
+│   ├── SpoolFull            Postgres is away, and the disk of the spool is full
 │   └── StoreRefused         Postgres refused a statement
 ├── InvalidKey               a tenant, run, agent, item or label name that cannot be stored
 ├── NotInItem                ``run.task`` and friends were called outside any item
@@ -46,6 +47,10 @@ class StoreError(PapayyaError):
 
 class StoreUnavailable(StoreError):
     """Postgres stayed away longer than ``db_patience`` seconds."""
+
+
+class SpoolFull(StoreError):
+    """Postgres is away, and what was paid meanwhile could not be written to the spool either."""
 
 
 class StoreRefused(StoreError):

@@ -112,6 +112,7 @@ class Execution:
         self.fence = opened.fence or 0  # 0: the item has ended, nothing more is written
         self.delivery = opened.delivery or 1
         self.began: datetime | None = opened.began
+        self.ran_before = opened.resumed
         if self.fence:
             _live.add(self.fence)
         self.enforce = enforce

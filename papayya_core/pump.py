@@ -13,7 +13,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from papayya_core import owner as owners
-from papayya_core import redaction
+from papayya_core import redaction, spool_replay
 from papayya_core.carriers import Holding, Tending, served
 from papayya_core.contract import Send
 from papayya_core.execution import live_fences
@@ -75,6 +75,7 @@ class Pump:
 
         When another pump leads: only the dead of this machine, and what no other can send.
         """
+        spool_replay.adopt(self._settings.home, self._store.dsn)  # before its items run again
         dead = owners.dead(name for (name,) in self._store.fetch("live_owners", {}))
         leaked = self._leaked()
         leading = self._lead()

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 
-from papayya_core import embedded, migrate, redaction, vault
+from papayya_core import embedded, migrate, redaction, spool_files, spool_replay, vault
 from papayya_core.engine import Engine
 from papayya_core.engine_async import AsyncEngine
 from papayya_core.errors import StoreError, StoreUnavailable
@@ -24,6 +24,8 @@ from papayya_core.owner import owner
 from papayya_core.plugins import Plugins
 from papayya_core.pump import Pump
 from papayya_core.settings import Settings
+from papayya_core.spool import Spool
+from papayya_core.spool_replay import Replayer
 from papayya_core.store.store import Store
 from papayya_core.store.store_async import AsyncStore
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 _KEEPER = "papayya-keeper"
 _POOLS = ("AsyncConnectionPool.", "AsyncScheduler.")
 _LAST_WRITES = 10.0  # seconds for cancelled items to go back
+_LAST_REPLAY = 2.0  # seconds for what is spooled
 
 
 def prepare_database(settings: Settings) -> str:
@@ -81,6 +84,8 @@ class Runtime:
         self._refs: dict[Agent, AgentRef] = {}
         self.capped: set[tuple[int, int]] = set()  # run and version whose budget is set
         self._heartbeat: Heartbeat | None = None
+        self._spool: Spool | None = None
+        self._replayer: Replayer | None = None
         self._pump: threading.Thread | None = None
         self._stop = threading.Event()
         self._at_exit: list[Callable[[], None]] = []
@@ -97,7 +102,18 @@ class Runtime:
                 self._dsn = prepare_database(self.settings)
                 # registered after the embedded server's own exit, so it runs before that
                 atexit.register(self.close)
+                spool_replay.adopt(self.settings.home, self._dsn)  # before its items run again
             return self._dsn
+
+    @property
+    def spool(self) -> Spool:
+        """What this process keeps while Postgres is away; replayed by itself."""
+        with self._lock:
+            if self._spool is None:
+                self._spool = Spool(self.settings.home, spool_files.database_of(self.dsn))
+                self._replayer = Replayer(self._spool, self.dsn, self._revive())
+                self._spool.on_first = self._replayer.start
+            return self._spool
 
     def beat(self) -> None:
         """Renew the leases of this process from now on; a process that only submits has none."""
@@ -114,6 +130,7 @@ class Runtime:
                     store = Store(self.dsn, self.settings, self.owner)
                     store.revive = self._revive()
                     store.before_lease = self.beat
+                    store.spool = self.spool
                     store.open_pool()
                     self._engine = Engine(store, self.plugins, self.settings)
         return self._engine
@@ -127,6 +144,7 @@ class Runtime:
             store = AsyncStore(dsn, self.settings, self.owner)
             store.revive = self._revive()
             store.before_lease = self.beat
+            store.spool = self.spool
             engine = self._async.setdefault(loop, AsyncEngine(store, self.plugins, self.settings))
             if engine.store is store:
                 await store.open_pool()
@@ -185,6 +203,10 @@ class Runtime:
         if self._pump is not None:
             self._stop.set()
             self._pump.join(timeout=5.0)
+        if self._spool is not None and self._replayer is not None:
+            self._replayer.finish(_LAST_REPLAY)
+            self._spool.close()
+            self._spool = self._replayer = None
         if self._engine is not None:
             self._engine.store.close_pool()
             self._engine = None

@@ -24,6 +24,7 @@ FOREIGN = f"{PREFIX}TEST_"  # read by the test fixtures, not here
 Mode = Literal["enforce", "observe", "off"]
 Heartbeat = Literal["process", "thread", "off"]
 Capture = Literal["full", "hash", "off"]
+Away = Literal["stop", "continue"]
 
 
 class SettingsWarning(UserWarning):
@@ -191,6 +192,11 @@ class Settings:
     )
     db_patience: float = _setting(
         300.0, SECONDS, "How long a worker waits for a Postgres that went away."
+    )
+    away: Away | None = _setting(
+        None,
+        _one_of("stop", "continue"),
+        "Whether items may spend while Postgres is away; not set: those without a budget.",
     )
     capture_seconds: float = _setting(
         2.0, SECONDS, "How long a publisher waits for Postgres before a message goes without it."

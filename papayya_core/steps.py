@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from papayya_core import codec, context, faults, rules, sync
+from papayya_core.away import Checkpoints
 from papayya_core.contract import Finding, Known, StepCall
 from papayya_core.errors import ItemFailed, Signal, StoreUnavailable, Throttled
 from papayya_core.refusals import throttling
@@ -27,6 +28,7 @@ class Steps:
 
     def __init__(self, store: Store, plugins: Plugins, settings: Settings, calls: Calls) -> None:
         self._store = store
+        self._checkpoints = Checkpoints(store, settings)
         self._plugins = plugins
         self._settings = settings
         self._calls = calls
@@ -142,7 +144,7 @@ class Steps:
             execution.add_cost(None, row.cost_nusd, row.tokens)
             return
         try:
-            answer = sync.finish(lambda: self._store.checkpoint(row))
+            answer = sync.finish(lambda: self._checkpoints.write(execution, row))
         except StoreUnavailable:
             raise
         except Exception as error:
@@ -157,4 +159,4 @@ class Steps:
         row.state, row.result, row.body = "unstored", None, None
         reason = f"the result of step {row.key.label!r} was refused: {rules.describe_error(error)}"
         execution.findings.append(Finding("unstored", "note", reason, n=row.n))
-        return self._store.checkpoint(row)
+        return self._checkpoints.write(execution, row)

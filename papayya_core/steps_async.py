@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from papayya_core import aio, codec, context, faults, rules
+from papayya_core.away_async import AsyncCheckpoints
 from papayya_core.contract import Finding, Known, StepCall
 from papayya_core.errors import ItemFailed, Signal, StoreUnavailable, Throttled
 from papayya_core.refusals import throttling
@@ -28,6 +29,7 @@ class AsyncSteps:
         self, store: AsyncStore, plugins: Plugins, settings: Settings, calls: AsyncCalls
     ) -> None:
         self._store = store
+        self._checkpoints = AsyncCheckpoints(store, settings)
         self._plugins = plugins
         self._settings = settings
         self._calls = calls
@@ -147,7 +149,7 @@ class AsyncSteps:
             execution.add_cost(None, row.cost_nusd, row.tokens)
             return
         try:
-            answer = await aio.finish(lambda: self._store.checkpoint(row))
+            answer = await aio.finish(lambda: self._checkpoints.write(execution, row))
         except StoreUnavailable:
             raise
         except Exception as error:
@@ -162,4 +164,4 @@ class AsyncSteps:
         row.state, row.result, row.body = "unstored", None, None
         reason = f"the result of step {row.key.label!r} was refused: {rules.describe_error(error)}"
         execution.findings.append(Finding("unstored", "note", reason, n=row.n))
-        return await self._store.checkpoint(row)
+        return await self._checkpoints.write(execution, row)

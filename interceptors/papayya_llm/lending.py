@@ -16,6 +16,7 @@ from typing import Any
 from papayya_core.calls import Calls
 from papayya_core.calls_async import AsyncCalls
 from papayya_core.runtime import Runtime
+from papayya_core.spool import Spool
 
 
 async def calls_async(home: Runtime) -> AsyncCalls:
@@ -35,22 +36,34 @@ class _Lent:
     def __init__(self, home: Runtime) -> None:
         self._home = home
 
-    async def fetch(self, name: str, params: Any) -> list[Any]:
+    @property
+    def spool(self) -> Spool | None:
+        """What the threads' store keeps while Postgres is away."""
+        return self._home.engine().store.spool
+
+    @property
+    def patience(self) -> float:
+        """For how long the threads' store waits."""
+        return self._home.engine().store.patience
+
+    async def fetch(
+        self, name: str, params: Any, patience: float | None = None, *, cut: bool = False
+    ) -> list[Any]:
         """Run a statement to its end, also when cancelled: nothing else ends a thread's.
 
         It runs in a task of its own: who waits for that hears of the cancellation by itself.
         """
         loop, run = asyncio.get_running_loop(), contextvars.copy_context().run
         threads = _threads(self._home.settings.pool_size)
-        done = loop.run_in_executor(threads, run, self._fetch, name, params)
+        done = loop.run_in_executor(threads, run, self._fetch, name, params, patience, cut)
         try:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
             await asyncio.wait([done])
             return done.result()
 
-    def _fetch(self, name: str, params: Any) -> list[Any]:
-        return self._home.engine().store.fetch(name, params)
+    def _fetch(self, name: str, params: Any, patience: float | None, cut: bool) -> list[Any]:
+        return self._home.engine().store.fetch(name, params, patience, cut=cut)
 
 
 @cache

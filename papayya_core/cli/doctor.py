@@ -18,6 +18,7 @@ PARTS: tuple[Callable[[Cli], Iterator[Check]], ...] = (
     process.encryption,
     process.home,
     database.server,
+    process.spool,
     process.plugins,
     process.prices,
 )

@@ -30,6 +30,7 @@ COMMANDS = {
     "Operate": {
         "doctor": Lazy("doctor:doctor", "what is installed, reachable and migrated; what to do"),
         "migrate": Lazy("migrate:migrate", "bring the database to the schema of this version"),
+        "spool": Lazy("spool:spool", "what was paid while Postgres was away, and waits for it"),
         "pump": Lazy("pump:pump", "bring back what was lost, wake what is due"),
         "plugins": Lazy("plugins:plugins", "which plugins are on, which are off, and why"),
         "fake-provider": Lazy("fake_provider:fake_provider", "a model provider that costs nothing"),

@@ -244,6 +244,12 @@ SELECT papayya.reject_v1(%(item)s, %(scope)b);
 -- Calls whose worker is gone.
 SELECT papayya.expire_holds_v1(%(quiet)s::float8, %(limit)s::int);
 
+-- name: spooled_calls
+-- The calls that a spooled entry is about: by its number, where it had one, else by its tokens.
+SELECT k.id, k.state::text FROM papayya.call k
+WHERE k.item_id = %(item)s AND k.scope = %(scope)b AND k.key = %(key)b AND k.ordinal = %(ordinal)s::int
+  AND (k.id = %(call)s OR k.token IN (%(token)s, %(spare)s)) ORDER BY k.id;
+
 -- name: admit
 -- Items that waited for a rate limit, let in.
 SELECT admitted, again FROM papayya.admit_v1(%(ahead)s::float8, %(limit)s::int);

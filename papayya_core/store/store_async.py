@@ -18,8 +18,10 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 from papayya_core import aio, redaction, rules, vault
 from papayya_core.contract import AgentRef, Captured, Checkpointed, Closed, Opened, Run, Whose
 from papayya_core.errors import StoreRefused, StoreUnavailable
+from papayya_core.spool_order_async import hurry, in_order_async
 from papayya_core.store import rows
 from papayya_core.store.combine_async import AsyncCombiner
+from papayya_core.store.cutting import within
 from papayya_core.store.sql import statements
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
         Submission,
     )
     from papayya_core.settings import Settings
+    from papayya_core.spool import Spool
 
 logger = redaction.logger("papayya.store")
 
@@ -46,6 +49,7 @@ _AGAIN = (
     PoolTimeout,
 )
 _CHECKPOINT_LANES = 4
+_LEAST = 1.0  # seconds that a statement has at least before it is cut
 
 
 class AsyncStore:
@@ -56,6 +60,10 @@ class AsyncStore:
         self.patience = settings.db_patience
         self.revive: Callable[[], object] | None = None  # starts a server that is ours to start
         self.before_lease: Callable[[], None] | None = None  # sees to it that leases are renewed
+        self.spool: Spool | None = (
+            None  # keeps what cannot be written; nothing of its items goes first
+        )
+        self.dsn = dsn
         self._owner = owner
         self._sql = statements()
         adapters = psycopg.adapt.AdaptersMap(psycopg.adapters)
@@ -74,6 +82,7 @@ class AsyncStore:
             },
         )
         self._checkpoints = AsyncCombiner(self._flush_steps, _CHECKPOINT_LANES)
+        self._hasty = AsyncCombiner(self._flush_hasty, _CHECKPOINT_LANES)
 
     async def open_pool(self) -> None:
         """Connect; must run before anything else."""
@@ -83,10 +92,13 @@ class AsyncStore:
         """Give the connections back."""
         await self._pool.close()
 
-    async def fetch(self, name: str, params: Any, patience: float | None = None) -> list[Any]:
+    async def fetch(
+        self, name: str, params: Any, patience: float | None = None, *, cut: bool = False
+    ) -> list[Any]:
         """Run a named statement; wait and send it again while Postgres is away.
 
-        ``patience``: for how many seconds, when it is not the store's own.
+        ``patience``: for how many seconds, when it is not the store's own. ``cut``: no longer,
+        either, where an answer does not come though the connection stands.
         """
         began, delay = time.monotonic(), 0.05
         patience = self.patience if patience is None else patience
@@ -95,7 +107,9 @@ class AsyncStore:
             try:
                 connection = await self._pool.getconn(timeout)
                 try:
-                    cursor = await connection.execute(self._sql[name], params)
+                    left = patience - (time.monotonic() - began)
+                    with within(connection, max(_LEAST, left) if cut else None):
+                        cursor = await connection.execute(self._sql[name], params)
                     result = cursor.pgresult
                     return await cursor.fetchall() if result and result.nfields else []
                 finally:
@@ -219,6 +233,7 @@ class AsyncStore:
         """Lease an item; with the verdict ``go`` its finished steps come along."""
         params = self._lease(ref, max_seconds) | {"digest": None}
         params |= {"item": item_id, "lane": lane, "dispatch_no": dispatch_no, "takeover": takeover}
+        await self._in_order(item_id)
 
         async def give_back(opened: Opened) -> None:
             await self._give_back(item_id, opened)
@@ -247,6 +262,7 @@ class AsyncStore:
         params |= {"dispatch_no": dispatch_no, "digest": digest}
         if max_deliveries is not None:
             params["max_deliveries"] = max_deliveries
+        await self._in_order(item_id)
 
         async def give_back(received: tuple[Opened, Whose]) -> None:
             await self._give_back(item_id, received[0])
@@ -293,21 +309,36 @@ class AsyncStore:
             "enforce": self._settings.mode == "enforce",
         }
 
-    async def checkpoint(self, row: StepRow) -> Checkpointed:
-        """Write one step, together with those of concurrent callers."""
-        return await self._checkpoints.submit(row)
+    async def _in_order(self, item_id: int) -> None:
+        await in_order_async(self.spool, item_id, self.patience)
 
-    async def _flush_steps(self, batch: list[StepRow]) -> list[Checkpointed]:
+    async def checkpoint(self, row: StepRow, *, hurry: bool = False) -> Checkpointed:
+        """Write one step, together with those of concurrent callers.
+
+        ``hurry``: wait no longer than somebody does who may go on without.
+        """
+        return await (self._hasty if hurry else self._checkpoints).submit(row)
+
+    async def _flush_hasty(self, batch: list[StepRow]) -> list[Checkpointed]:
+        return await self._flush_steps(batch, hurry(self.patience))
+
+    async def _flush_steps(
+        self, batch: list[StepRow], patience: float | None = None
+    ) -> list[Checkpointed]:
+        cut = patience is not None
         if len(batch) == 1:
             row = batch[0]
             if row.parent_n is None and row.error is None and row.body is None:
-                [found] = await self.fetch("checkpoint_plain", rows.plain_params(row))
+                plain = rows.plain_params(row)
+                [found] = await self.fetch("checkpoint_plain", plain, patience, cut=cut)
             else:
-                [found] = await self.fetch("checkpoint_one", rows.step_params(row))
+                params = rows.step_params(row)
+                [found] = await self.fetch("checkpoint_one", params, patience, cut=cut)
             return [Checkpointed(*found)]
         doc, bodies = rows.step_doc(batch)
         budgeted = any(row.budgeted for row in batch)
-        found = await self.fetch("checkpoint", {"doc": doc, "bodies": bodies, "budgeted": budgeted})
+        params = {"doc": doc, "bodies": bodies, "budgeted": budgeted}
+        found = await self.fetch("checkpoint", params, patience, cut=cut)
         return [Checkpointed(verdict, stored, left) for _, verdict, stored, left in found]
 
     async def close(
@@ -331,6 +362,7 @@ class AsyncStore:
         params |= {"hash": None, "codec": None, "size": None, "body": None, "tell": tell}
         if body is not None:
             params |= {"hash": body.hash, "codec": body.codec, "size": body.size, "body": body.data}
+        await self._in_order(item_id)
         [row] = await self.fetch("close", params)
         return Closed(*row)
 
@@ -360,6 +392,7 @@ class AsyncStore:
         params = _ending(item_id, fence, state, reason, findings, cost_nusd, tokens)
         params |= {"delay": delay, "lost": lost, "paused_by": paused_by}
         params |= {"budget": budget, "rate": rate, "wants": wants, "passes": list(passes)}
+        await self._in_order(item_id)
         [[verdict, _]] = await self.fetch("release", params)
         return str(verdict)
 
@@ -399,6 +432,7 @@ class AsyncStore:
         params |= {"delay": delay, "resend": resend}
         fields = ("hash", "codec", "size", "body")
         params |= dict(zip(fields, envelope or (None,) * len(fields), strict=True))
+        await self._in_order(item_id)
         [[verdict, number]] = await self.fetch("hand_over", params)
         return str(verdict), int(number)
 
@@ -420,10 +454,9 @@ def _opened(row: Sequence[Any]) -> Opened:
     verdict, fence, until, reason, known, delivery, left, began, clock, told, passes, spent = row
     delay = max(0.0, (until - clock).total_seconds()) if until is not None else 0.0
     steps, knows = rows.known_steps(known), told is not False
-    passes = tuple(passes or ())
-    return Opened(
-        verdict, fence, delay, reason, steps, delivery, left, began, knows, passes, spent or 0
-    )
+    passes, resumed = tuple(passes or ()), began is not None and began < clock
+    about = reason, steps, delivery, left, began, knows, passes, spent or 0, resumed
+    return Opened(verdict, fence, delay, *about)
 
 
 def _ending(

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 import papayya_core
-from papayya_core import embedded, vault
+from papayya_core import embedded, spool_files, vault
 from papayya_core.cli.checks import Check
 from papayya_core.cli.group import describe
 from papayya_core.cli.show import count
@@ -100,6 +100,37 @@ def home(cli: Cli) -> Iterator[Check]:
         state = "running" if status.running else "starts when it is needed"
         made = f"at {cli.settings.home}, {state}" if status.initialised else "installed"
         yield Check("embedded", "ok", made if needed else f"{made}; not used")
+
+
+def spool(cli: Cli) -> Iterator[Check]:
+    """Say what waits in the spool of this home, and whether there can be one."""
+    if not settings_work(cli):
+        return
+    home = cli.settings.home
+    folder = spool_files.directory(home)
+    waiting = refused = damaged = 0
+    for one, contents in spool_files.listing(home):
+        damaged += len(contents.damaged)
+        if one.is_refused:
+            refused += len(contents.entries)
+        else:
+            waiting += len(contents.entries)
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        text = f"nothing can be kept in {folder} while Postgres is away: {there} is not writable"
+        yield Check("spool", "warn", text, "let this account write there, or set PAPAYYA_HOME")
+    if waiting:
+        text = f"{count(waiting, 'entry', 'entries')} in {folder}"
+        yield Check("spool", "warn", text, "their processes replay them, or papayya spool replay")
+    if refused:
+        text = f"Postgres refused {count(refused, 'entry', 'entries')} in {folder}"
+        todo = "papayya spool says why they are there; papayya spool replay --refused tries again"
+        yield Check("spool", "bad", text, todo)
+    if damaged:
+        text = f"{count(damaged, 'line')} in {folder} were not written to their end"
+        yield Check("spool", "warn", text, "papayya spool replay leaves them out")
+    if not (waiting or refused or damaged) and os.access(there, os.W_OK | os.X_OK):
+        yield Check("spool", "ok", "empty")
 
 
 def plugins(cli: Cli) -> Iterator[Check]:
