@@ -350,6 +350,7 @@ BEGIN
         WHERE w.tenant_id = i.tenant_id AND w.agent_id = i.agent_id AND w.state = 'waiting' AND w.rate_id IS NOT NULL LIMIT 1;
         IF FOUND THEN
             verdict := 'wait'; until := v_now + interval '1 minute'; reason := v_room.reason;
+            PERFORM papayya.join_room_v1(v_room.rate_id, i.tenant_id);
             UPDATE papayya.item SET state = 'waiting', rate_id = v_room.rate_id, wants = v_room.wants, reason = v_room.reason, due_at = until,
                    send_at = NULL, sends = 0, throttled_at = coalesce(throttled_at, v_now), throttles = throttles + 1
             WHERE id = p_item;
@@ -644,6 +645,7 @@ BEGIN
     END IF;
     IF p_findings IS NOT NULL THEN PERFORM papayya.add_findings_v1(i, p_fence, p_findings); END IF;
     IF p_lost THEN PERFORM papayya.doubt_calls_v1(p_fence); END IF;
+    IF p_rate IS NOT NULL THEN PERFORM papayya.join_room_v1(p_rate, i.tenant_id); END IF;
     verdict := CASE WHEN i.state = 'cancelled' THEN 'cancelled' ELSE v_state::text END;
     until := CASE WHEN p_state = 'waiting' THEN v_now + make_interval(secs => p_delay) END;
     IF i.state = 'cancelled' THEN PERFORM papayya.sum_cost_v1(p_item); END IF;

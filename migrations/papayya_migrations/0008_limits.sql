@@ -64,6 +64,12 @@ BEGIN
     RETURN v_began;
 END $$;
 
+-- Let a tenant wait for a limit: from now on its share is looked at.
+CREATE FUNCTION papayya.join_room_v1(p_rate bigint, p_tenant bigint) RETURNS void
+    LANGUAGE sql AS $$
+    INSERT INTO papayya.share (rate_id, tenant_id) SELECT r.id, p_tenant FROM papayya.rate r WHERE r.id = p_rate ON CONFLICT DO NOTHING
+    $$;
+
 -- Whether somebody else waits at a shared limit who has had less. Where a tenant itself waits, its oldest item goes first.
 CREATE FUNCTION papayya.is_behind_v1(r papayya.rate, p_tenant bigint) RETURNS boolean
     LANGUAGE sql STABLE
@@ -177,7 +183,8 @@ DECLARE
     v_one record;
 BEGIN
     admitted := 0;
-    FOR v_rate IN SELECT DISTINCT i.rate_id FROM papayya.item i WHERE i.state = 'waiting' AND i.rate_id IS NOT NULL ORDER BY 1 LOOP
+    FOR v_rate IN SELECT l.id FROM papayya.rate l
+                  WHERE EXISTS (SELECT FROM papayya.item i WHERE i.rate_id = l.id AND i.state = 'waiting') ORDER BY l.id LOOP
         v_one := papayya.admit_to_v1(v_rate, p_ahead, p_limit);
         admitted := admitted + v_one.admitted;
         again := least(again, v_one.again);
@@ -196,10 +203,10 @@ DECLARE
     v_n int; v_id bigint; v_wants bigint; v_wait double precision; v_began double precision;
 BEGIN
     SELECT * INTO r FROM papayya.rate l WHERE l.id = p_rate FOR NO KEY UPDATE;
-    SELECT array_agg(w.tenant_id), array_agg(t.weight), array_agg(coalesce(s.vtime, 0)), array_agg(0), array_agg(0), array_agg(0), array_agg(true)
+    SELECT array_agg(s.tenant_id), array_agg(t.weight), array_agg(s.vtime), array_agg(0), array_agg(0), array_agg(0), array_agg(true)
     INTO v_tenants, v_weights, v_vtimes, v_last, v_requests, v_tokens, v_open
-    FROM (SELECT DISTINCT i.tenant_id FROM papayya.item i WHERE i.rate_id = p_rate AND i.state = 'waiting' ORDER BY 1) AS w
-    JOIN papayya.tenant t ON t.id = w.tenant_id LEFT JOIN papayya.share s ON s.rate_id = p_rate AND s.tenant_id = w.tenant_id;
+    FROM papayya.share s JOIN papayya.tenant t ON t.id = s.tenant_id -- who waits has a share, if an empty one
+    WHERE s.rate_id = p_rate AND EXISTS (SELECT FROM papayya.item i WHERE i.rate_id = p_rate AND i.tenant_id = s.tenant_id AND i.state = 'waiting');
     WHILE cardinality(v_ids) < p_limit LOOP
         SELECT u.n INTO v_n FROM unnest(v_vtimes, v_open) WITH ORDINALITY AS u (v, open, n)
         WHERE u.open ORDER BY greatest(u.v, r.vtime), u.v, u.n LIMIT 1;
