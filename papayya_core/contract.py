@@ -305,7 +305,10 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """An item has moved to another state; the fact handed to ``on_transition``."""
+    """An item has moved to another state; the fact handed to ``on_transition``.
+
+    ``event`` outlier: it has not moved; its last finding says how it stands out in its run.
+    """
 
     run: str
     tenant: str
@@ -317,3 +320,4 @@ class Transition:
     reason: str | None
     cost_nusd: int
     findings: tuple[Finding, ...] = ()
+    event: Literal["state", "outlier"] = "state"

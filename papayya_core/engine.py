@@ -5,7 +5,7 @@ never knows on which carrier it is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +80,9 @@ class Engine:
         self, run: Run, agent: Agent, tenant: str, captured: Captured, opened: Opened
     ) -> Execution:
         """Begin an execution of an item that may go."""
+        usd = self._settings.max_item_usd
+        if usd is not None and agent.max_item_nusd is None:
+            agent = replace(agent, max_item_nusd=rules.nano_usd(usd))
         return Execution(
             run,
             agent,

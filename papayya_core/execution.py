@@ -221,6 +221,19 @@ class Execution:
                 return BudgetPaused(reason)
             self._left = None
             self.note("would_pause", reason)
+        return self._cap(max_cost_nusd)
+
+    def _cap(self, max_cost_nusd: int) -> Signal | None:
+        """Say what keeps a step from running under the cap of the item; reports may pass it."""
+        cap = self.agent.max_item_nusd
+        if cap is None or self._spent + max_cost_nusd <= cap:
+            return None
+        reason = f"max_item_usd: {_usd(cap - self._spent)} is left of {_usd(cap)} for each item"
+        if max_cost_nusd:
+            reason += f", the step may cost {_usd(max_cost_nusd)}"
+        if self.enforce:
+            return Paused(reason)
+        self.note_once("would_pause", reason)
         return None
 
     def reserve(self, nusd: int | None) -> int:

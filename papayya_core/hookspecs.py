@@ -161,8 +161,10 @@ def check(context: CheckContext) -> Iterable[Finding] | None:
 
 @hookspec
 def on_transition(transition: Transition) -> None:
-    """Learn that an item moved to another state.
+    """Learn that an item moved to another state, or that it stands out in its run.
 
     When: after the commit, in the process that caused it: completed, failed, cancelled, paused,
-    waiting, queued. Returns: ignored. An exception is logged. Since 0.1.
+    waiting, queued. ``event`` "outlier": in the process whose pump leads, once for each measure by
+    which an item has passed PAPAYYA_OUTLIER_SCORE, also while it runs; its state is as before.
+    Returns: ignored. An exception is logged. Since 0.1.
     """

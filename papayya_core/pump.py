@@ -17,6 +17,7 @@ from papayya_core import redaction, spool_replay
 from papayya_core.carriers import Holding, Tending, served
 from papayya_core.contract import Send
 from papayya_core.execution import live_fences
+from papayya_core.outliers import OutlierWatch
 
 if TYPE_CHECKING:
     from papayya_core.carriers import Carrier
@@ -69,6 +70,7 @@ class Pump:
         self._calm_until = 0.0
         self._idle: set[int] = set()
         self._tend_at = 0.0
+        self._outliers = OutlierWatch(store, plugins, settings.outlier_score)
 
     def turn(self) -> Turn:
         """Sweep, wake and send once.
@@ -90,6 +92,8 @@ class Pump:
         led = self._led()
         woken, sent, again = self._bring(led, leading=leading)
         self._tend(led)
+        if leading:
+            self._outliers.look()
         return Turn(leading, swept, woken, sent, again)
 
     def hurry(self) -> Turn:

@@ -11,6 +11,7 @@ import warnings
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
@@ -91,6 +92,23 @@ def _seconds(*, zero: bool) -> Kind:
     return Kind(f"a number of seconds{', 0 or more' if zero else ' above 0'}", parse)
 
 
+def _parse_number(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError(text)
+    return value
+
+
+def _parse_usd(text: str) -> Decimal:
+    try:
+        value = Decimal(text.removeprefix("$"))
+    except InvalidOperation:
+        raise ValueError(text) from None
+    if not 0 < value < 10**9:  # more than anybody means
+        raise ValueError(text)
+    return value
+
+
 def _parse_switch(text: str) -> bool:
     words = {"1": True, "true": True, "yes": True, "on": True}
     words |= {"0": False, "false": False, "no": False, "off": False}
@@ -138,6 +156,7 @@ TEXT = Kind("text", str)
 SECONDS = _seconds(zero=False)
 SWITCH = Kind("1 | 0 | true | false | yes | no | on | off", _parse_switch)
 DIRECTORY = Kind("a directory", lambda text: Path(text).expanduser().absolute())
+USD = Kind("an amount in US dollars, above 0", _parse_usd)
 NAMES = Kind("none, or names with commas between them", _parse_names)
 KEYS = Kind("none, or Fernet keys with commas between them", _parse_keys, "it is secret")
 
@@ -242,6 +261,14 @@ class Settings:
     )
     throttle: bool = _setting(
         True, SWITCH, "Let items wait in Postgres at a rate limit; 0 leaves 429s to the client."
+    )
+    max_item_usd: Decimal | None = _setting(
+        None, USD, "What an item may spend at most where its agent does not say it; then it parks."
+    )
+    outlier_score: float = _setting(
+        3.5,
+        Kind("a number, 0 or more", _parse_number),
+        "How far an item may be from its run's median before it is an outlier; 0 looks for none.",
     )
     import_: tuple[str, ...] | None = _setting(
         None,

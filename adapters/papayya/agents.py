@@ -114,6 +114,8 @@ def agent(
     budget_usd: object = None,
     output: Any = None,
     capture: Capture | None = None,
+    max_item_usd: object = None,
+    clamp: bool | None = None,
 ) -> Callable[[Callable[P, R]], AgentFunction[P, R]]: ...
 def agent(
     fn: Callable[..., Any] | None = None,
@@ -128,6 +130,8 @@ def agent(
     budget_usd: object = None,
     output: Any = None,
     capture: Capture | None = None,
+    max_item_usd: object = None,
+    clamp: bool | None = None,
 ) -> Any:
     """Make a function an agent: each call of it is an item with steps, an outcome and a cost.
 
@@ -137,6 +141,9 @@ def agent(
     spend in one run before its items pause. ``output``: a type that every output must match; one
     that does not is flagged (``schema_violation``), never changed. ``capture``: what is kept of
     its prompts and answers (``full``, ``hash``, ``off``) when PAPAYYA_CAPTURE is not to say it.
+    ``max_item_usd``: what one item may spend on calls; the call that could pass it is not sent, and
+    the item parks. ``clamp``: lower a request's limit of output to what its budgets leave, or never
+    do, when PAPAYYA_CLAMP is not to say it.
     """
 
     def decorate(function: Callable[..., Any]) -> AgentFunction[Any, Any]:
@@ -155,6 +162,8 @@ def agent(
             budget_usd=budget_usd,
             output=output,
             capture=capture,
+            max_item_usd=max_item_usd,
+            clamp=clamp,
         )
         return AgentFunction(function, definition, dict(zip(definition.tools, chosen, strict=True)))
 

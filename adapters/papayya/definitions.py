@@ -23,6 +23,8 @@ def define(
     budget_usd: object,
     output: Any,
     capture: Capture | None = None,
+    max_item_usd: object = None,
+    clamp: bool | None = None,
 ) -> Agent:
     """Build the definition of an agent; its version is a fingerprint of code and prompt.
 
@@ -48,18 +50,20 @@ def define(
         budget_nusd=budget_nusd(budget_usd),
         output=output,
         capture=capture,
+        max_item_nusd=budget_nusd(max_item_usd, "max_item_usd"),
+        clamp=None if clamp is None else bool(clamp),
     )
 
 
-def budget_nusd(budget_usd: object) -> int | None:
-    """Convert a budget to nano-dollars. Raises ValueError for one too small to be told from none."""
+def budget_nusd(budget_usd: object, what: str = "budget_usd") -> int | None:
+    """Convert a cap to nano-dollars. Raises ValueError for one too small to be told from none."""
     if budget_usd is None:
         return None
     nano = rules.nano_usd(budget_usd)
     if nano == 0 and budget_usd and Decimal(str(budget_usd)):
         msg = (
-            f"budget_usd={budget_usd!r} is less than the smallest amount, a billionth of a US "
-            "dollar; 0 pauses at once, None sets no budget"
+            f"{what}={budget_usd!r} is less than the smallest amount, a billionth of a US "
+            "dollar; 0 pauses at once, None sets no cap"
         )
         raise ValueError(msg)
     return nano

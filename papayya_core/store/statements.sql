@@ -258,6 +258,11 @@ SELECT admitted, again FROM papayya.admit_v1(%(ahead)s::float8, %(limit)s::int);
 -- Items whose budget has room again.
 SELECT papayya.unpark_v1(%(limit)s::int);
 
+-- name: find_outliers
+-- Items under way, or that ended just now, that newly stand out in their runs.
+SELECT run_name, tenant_name, agent_name, item_key, item_id, item_state, item_outcome, cost_nusd, reason, evidence
+FROM papayya.find_outliers_v1(%(score)s::float8, %(seconds)s::float8, %(limit)s::int);
+
 -- name: queued_of
 -- Which of these items are in the queue now.
 SELECT id FROM papayya.item WHERE id = ANY (%(items)b) AND state = 'queued';

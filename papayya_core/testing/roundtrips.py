@@ -22,7 +22,7 @@ _FUNCTION = re.compile(r"papayya\.(\w+_v\d+)")
 _PUMP = frozenset(
     {
         *("lead_v1", "sweep_v1", "wake_v1", "claim_sends_v1", "expire_holds_v1"),
-        *("unpark_v1", "admit_v1"),
+        *("unpark_v1", "admit_v1", "find_outliers_v1"),
     }
 )
 _OWNERS = "SELECT DISTINCT locked_by"

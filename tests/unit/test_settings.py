@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,8 @@ GOOD: Mapping[str, tuple[str, object]] = {
     "PAPAYYA_UNPRICED": ("Allow", "allow"),
     "PAPAYYA_CLAMP": ("1", True),
     "PAPAYYA_THROTTLE": ("off", False),
+    "PAPAYYA_MAX_ITEM_USD": ("$0.50", Decimal("0.50")),
+    "PAPAYYA_OUTLIER_SCORE": ("0", 0.0),
     "PAPAYYA_IMPORT": ("shop.tasks, shop.mail", ("shop.tasks", "shop.mail")),
 }
 BAD: Mapping[str, str] = {
@@ -69,6 +72,8 @@ BAD: Mapping[str, str] = {
     "PAPAYYA_UNPRICED": "fail",
     "PAPAYYA_CLAMP": "maybe",
     "PAPAYYA_THROTTLE": "2",
+    "PAPAYYA_MAX_ITEM_USD": "0",
+    "PAPAYYA_OUTLIER_SCORE": "-1",
 }
 
 
