@@ -276,7 +276,7 @@ class Engine:
         reason = rules.presentable(reason)
         if execution.before_parking is not None and state != "queued":
             execution.before_parking(state, reason)
-        verdict = self.store.release(
+        verdict, cost = self.store.release(
             execution.item_id,
             execution.fence,
             state,
@@ -292,7 +292,8 @@ class Engine:
             wants=wants,
             passes=execution.passes,
         )
-        ended = Ended(verdict, reason=reason, delay=delay, findings=list(execution.findings))
+        ended = Ended(verdict, cost_nusd=cost, reason=reason, delay=delay)
+        ended.findings = list(execution.findings)
         self._tell(execution, ended)
         return ended
 

@@ -279,7 +279,7 @@ class AsyncEngine:
         reason = rules.presentable(reason)
         if execution.before_parking is not None and state != "queued":
             execution.before_parking(state, reason)
-        verdict = await self.store.release(
+        verdict, cost = await self.store.release(
             execution.item_id,
             execution.fence,
             state,
@@ -295,7 +295,8 @@ class AsyncEngine:
             wants=wants,
             passes=execution.passes,
         )
-        ended = Ended(verdict, reason=reason, delay=delay, findings=list(execution.findings))
+        ended = Ended(verdict, cost_nusd=cost, reason=reason, delay=delay)
+        ended.findings = list(execution.findings)
         self._tell(execution, ended)
         return ended
 

@@ -619,7 +619,7 @@ CREATE FUNCTION papayya.release_v1(
     p_item bigint, p_fence bigint, p_state papayya.item_state, p_reason text, p_delay double precision,
     p_findings json, p_cost_nusd bigint, p_tokens bigint, p_lost boolean = false, p_paused_by papayya.pauser = NULL,
     p_budget bigint = NULL, p_wants bigint = NULL, p_rate bigint = NULL, p_passes bigint[] = NULL,
-    OUT verdict text, OUT until timestamptz)
+    OUT verdict text, OUT until timestamptz, OUT cost_nusd bigint)
     LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := papayya.now();
@@ -648,6 +648,7 @@ BEGIN
     IF p_rate IS NOT NULL THEN PERFORM papayya.join_room_v1(p_rate, i.tenant_id); END IF;
     verdict := CASE WHEN i.state = 'cancelled' THEN 'cancelled' ELSE v_state::text END;
     until := CASE WHEN p_state = 'waiting' THEN v_now + make_interval(secs => p_delay) END;
+    cost_nusd := (SELECT s.cost FROM papayya.item_sum_v1(p_item) AS s);
     IF i.state = 'cancelled' THEN PERFORM papayya.sum_cost_v1(p_item); END IF;
     UPDATE papayya.item SET state = v_state, reason = p_reason, deliveries = greatest(deliveries - 1, 0), due_at = until,
            send_at = CASE WHEN v_state = 'queued' AND envelope_hash IS NOT NULL THEN v_now END,

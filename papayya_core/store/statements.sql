@@ -79,7 +79,7 @@ FROM papayya.close_v1(%(item)s, %(fence)s, %(state)s::papayya.item_state, %(reas
 
 -- name: release
 -- The end of a dispatch, not of its item.
-SELECT verdict, until
+SELECT verdict, cost_nusd
 FROM papayya.release_v1(%(item)s, %(fence)s, %(state)s::papayya.item_state, %(reason)s, %(delay)s::float8,
                         %(findings)s::json, %(cost_nusd)s, %(tokens)s, %(lost)s, %(paused_by)s::papayya.pauser,
                         %(budget)s, %(wants)s, %(rate)s, %(passes)s::bigint[]);

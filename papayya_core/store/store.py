@@ -382,18 +382,19 @@ class Store:
         rate: int | None = None,
         wants: int | None = None,
         passes: Sequence[int] = (),
-    ) -> str:
+    ) -> tuple[str, int]:
         """End a dispatch, not its item: queued, waiting (``delay`` seconds) or paused.
 
         ``lost``: its body was left in the middle; what it had in flight may be paid once more.
         ``budget`` or ``rate``: what refused it ``wants``. ``passes``: limits that let it in in vain.
+        Returns how it ended, and what the item has cost so far.
         """
         params = _ending(item_id, fence, state, reason, findings, cost_nusd, tokens)
         params |= {"delay": delay, "lost": lost, "paused_by": paused_by}
         params |= {"budget": budget, "rate": rate, "wants": wants, "passes": list(passes)}
         self._in_order(item_id)
-        [[verdict, _]] = self.fetch("release", params)
-        return str(verdict)
+        [[verdict, cost]] = self.fetch("release", params)
+        return str(verdict), cost or 0
 
     def publish(
         self, batch: Sequence[Submission], into: Intake, patience: float | None = None

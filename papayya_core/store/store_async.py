@@ -383,18 +383,19 @@ class AsyncStore:
         rate: int | None = None,
         wants: int | None = None,
         passes: Sequence[int] = (),
-    ) -> str:
+    ) -> tuple[str, int]:
         """End a dispatch, not its item: queued, waiting (``delay`` seconds) or paused.
 
         ``lost``: its body was left in the middle; what it had in flight may be paid once more.
         ``budget`` or ``rate``: what refused it ``wants``. ``passes``: limits that let it in in vain.
+        Returns how it ended, and what the item has cost so far.
         """
         params = _ending(item_id, fence, state, reason, findings, cost_nusd, tokens)
         params |= {"delay": delay, "lost": lost, "paused_by": paused_by}
         params |= {"budget": budget, "rate": rate, "wants": wants, "passes": list(passes)}
         await self._in_order(item_id)
-        [[verdict, _]] = await self.fetch("release", params)
-        return str(verdict)
+        [[verdict, cost]] = await self.fetch("release", params)
+        return str(verdict), cost or 0
 
     async def publish(
         self, batch: Sequence[Submission], into: Intake, patience: float | None = None

@@ -39,6 +39,7 @@ def test_a_map_drains(script: Script, capsys: pytest.CaptureFixture[str]) -> Non
     reason = f"budget: nothing is left of $0.5 of run {capped.id}"
     assert {one.reason for one in results[3:]} == {reason}
     assert (results[2].reason or "").startswith("budget: $0")
+    assert results[2].cost == Decimal("0.10")  # what its finished step has cost
     assert "3 items are parked" in capsys.readouterr().err
     assert script.column("SELECT deliveries FROM papayya.item ORDER BY id") == [1, 1, 0, 0, 0]
 
