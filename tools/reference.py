@@ -32,6 +32,8 @@ SHOWN = {
     "AgentFunction": "my_agent",
     "RunHandle": "handle",
     "Papayya": "papayya()",
+    "Budgets": "budget",
+    "Limits": "limit",
 }
 WHOLE = {"CurrentRun"}  # shown with what it inherits; the others with what they add
 
@@ -125,6 +127,8 @@ def _module_note(name: str, thing: Any) -> str:
     notes = {
         "hookimpl": "Marks a function as the implementation of a [hook](hooks.md)",
         "run": "The current run and item, wherever code asks for it",
+        "budget": "Caps on what is spent, see [budgets](budgets.md)",
+        "limit": "Requests and tokens per minute, see [limits](limits.md)",
     }
     return notes.get(name, prose(thing))
 

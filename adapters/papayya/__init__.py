@@ -6,6 +6,16 @@ The names below are the whole public surface; everything else is private.
 from __future__ import annotations
 
 from papayya.agents import AgentFunction, agent
+from papayya.budgets import (
+    Budget,
+    Budgets,
+    InvalidBudget,
+    InvalidLimit,
+    Limits,
+    RateLimit,
+    budget,
+    limit,
+)
 from papayya.current import CurrentRun
 from papayya.handles import Papayya, RunHandle, papayya
 from papayya.retrieval import retriever
@@ -57,14 +67,18 @@ __all__ = [
     "AgentFunction",
     "Answered",
     "Asked",
+    "Budget",
     "BudgetExhausted",
     "BudgetPaused",
+    "Budgets",
     "CallFacts",
     "CheckContext",
     "CurrentRun",
     "Finding",
     "Identity",
+    "InvalidBudget",
     "InvalidKey",
+    "InvalidLimit",
     "ItemCancelled",
     "ItemFailed",
     "ItemParked",
@@ -72,6 +86,7 @@ __all__ = [
     "ItemTakenOver",
     "ItemTookTooLong",
     "ItemWasCancelled",
+    "Limits",
     "Message",
     "NamedRun",
     "NonRetriable",
@@ -82,6 +97,7 @@ __all__ = [
     "Paused",
     "PriceQuestion",
     "Priced",
+    "RateLimit",
     "Reject",
     "RetryDecision",
     "RunHandle",
@@ -95,8 +111,10 @@ __all__ = [
     "Transition",
     "agent",
     "bind",
+    "budget",
     "configure",
     "hookimpl",
+    "limit",
     "papayya",
     "retriever",
     "run",

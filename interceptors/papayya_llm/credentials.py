@@ -1,27 +1,16 @@
-"""Which key pays for a request: a fingerprint, from which nobody gets the key back. Pure.
-
-What is renewed every hour names nobody: a token is known by whom it was made out to, or not at all.
-"""
+"""Which key pays for a request. Pure."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Mapping
 from urllib.parse import parse_qs
 
-_SALT = b"papayya key\0"
+from papayya_core.keyprints import fingerprint, lasting
+
+__all__ = ["fingerprint", "is_signed", "provider_key"]
+
 _FIELDS = ("x-api-key", "api-key", "x-goog-api-key")
 _SIGNED = "AWS4-"
-_GOOGLE = "ya29."  # an access token: it lives for an hour, and does not say whose it is
-_TOKEN = "eyJ"  # noqa: S105 - how every JSON Web Token begins
-
-
-def fingerprint(secret: str) -> str:
-    """Name a secret in 16 hex digits."""
-    told = _SALT + secret.encode("utf-8", "surrogatepass")
-    return hashlib.sha256(told).hexdigest()[:16]
 
 
 def provider_key(fields: Mapping[str, str], query: str = "") -> str | None:
@@ -45,22 +34,7 @@ def _authorised(text: str) -> str:
     kind, _, token = text.strip().partition(" ")
     if kind.lower() != "bearer":
         return text
-    token = token.strip()
-    if token.startswith(_GOOGLE):
-        return ""
-    return _subject(token) if token.startswith(_TOKEN) else token
-
-
-def _subject(token: str) -> str:
-    """Say whom a JSON Web Token that ends was made out to; else return it: it is a key."""
-    claims = token.split(".")[1:2]
-    try:
-        told = json.loads(base64.urlsafe_b64decode(f"{claims[0]}===")) if claims else {}
-    except ValueError:
-        return token
-    if not isinstance(told, dict) or "exp" not in told:
-        return token
-    return json.dumps([told.get("iss"), told.get("sub")]) if told.get("sub") else ""
+    return lasting(token.strip())
 
 
 def _in_query(query: str) -> str:

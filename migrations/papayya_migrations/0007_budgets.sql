@@ -405,7 +405,7 @@ BEGIN
     RETURN p_id;
 END $$;
 
--- Names to ids. Tenants and agents that are new are made; runs and keys are not.
+-- Names to ids. Tenants and agents that are new are made, and keys that are given as provider/fingerprint; runs are not.
 CREATE FUNCTION papayya.account_v1(p_tenant text, p_run text, p_agent text, p_key text) RETURNS papayya.account
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -427,11 +427,23 @@ BEGIN
     END IF;
     IF p_key IS NOT NULL THEN
         SELECT id INTO a.key_id FROM papayya.provider_key WHERE name = p_key OR provider || '/' || print = p_key ORDER BY name = p_key DESC LIMIT 1;
-        IF NOT FOUND THEN
+        IF NOT FOUND AND p_key ~ '^[A-Za-z0-9._-]+/[0-9a-f]{16}$' THEN
+            a.key_id := papayya.key_v1(split_part(p_key, '/', 1), split_part(p_key, '/', 2));
+        ELSIF a.key_id IS NULL THEN
             RAISE EXCEPTION 'no provider key % was seen yet', p_key USING ERRCODE = 'no_data_found', HINT = '`papayya keys` lists them, and names one that is new.';
         END IF;
     END IF;
     RETURN a;
+END $$;
+
+-- Name a key of a provider, one that was not seen yet too. Returns its id.
+CREATE FUNCTION papayya.name_key_v1(p_key text, p_name text) RETURNS bigint
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_account papayya.account := papayya.account_v1(NULL, NULL, NULL, p_key);
+BEGIN
+    UPDATE papayya.provider_key k SET name = p_name WHERE k.id = v_account.key_id AND k.name IS DISTINCT FROM p_name;
+    RETURN v_account.key_id;
 END $$;
 
 -- Queue items that a budget had parked.

@@ -257,11 +257,9 @@ BEGIN
         RAISE EXCEPTION 'requests, tokens and burst must be above 0' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF num_nonnulls(requests, tokens) = 0 THEN
-        DELETE FROM papayya.rate r WHERE NOT r.learned AND (r.tenant_id, r.key_id, r.provider, r.model)
-            IS NOT DISTINCT FROM (v_account.tenant_id, v_account.key_id, lower(set_limit_v1.provider), lower(set_limit_v1.model))
-        RETURNING r.id INTO v_id;
-        UPDATE papayya.item i SET due_at = papayya.now(), rate_id = NULL WHERE i.rate_id = v_id AND i.state = 'waiting';
-        RETURN v_id;
+        SELECT r.id INTO v_id FROM papayya.rate r WHERE NOT r.learned AND (r.tenant_id, r.key_id, r.provider, r.model)
+            IS NOT DISTINCT FROM (v_account.tenant_id, v_account.key_id, lower(set_limit_v1.provider), lower(set_limit_v1.model));
+        RETURN papayya.remove_limit_v1(v_id);
     END IF;
     INSERT INTO papayya.rate AS r (tenant_id, key_id, provider, model, requests, tokens, burst)
     VALUES (v_account.tenant_id, v_account.key_id, lower(provider), lower(model), requests, tokens, burst)
@@ -269,6 +267,16 @@ BEGIN
         requests = excluded.requests, tokens = excluded.tokens, burst = excluded.burst, changed_at = papayya.now()
     RETURNING id INTO v_id;
     RETURN v_id;
+END $$;
+
+-- Take a limit away, a learned one too: what waits for it goes on. Returns its id, NULL when there is none.
+CREATE FUNCTION papayya.remove_limit_v1(p_id bigint) RETURNS bigint
+    LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM papayya.rate r WHERE r.id = p_id;
+    IF NOT FOUND THEN RETURN NULL; END IF;
+    UPDATE papayya.item i SET due_at = papayya.now(), rate_id = NULL WHERE i.rate_id = p_id AND i.state = 'waiting';
+    RETURN p_id;
 END $$;
 
 -- A tenant's weight in its share of limits: twice the weight, twice the tokens.
@@ -281,18 +289,20 @@ CREATE FUNCTION papayya.set_weight_v1(tenant text, weight numeric) RETURNS bigin
 -- Limits as people look for them: how full they are, and who waits.
 CREATE VIEW papayya.rate_now AS
 SELECT r.id, t.name AS tenant, coalesce(k.name, k.provider || '/' || k.print) AS key, r.provider, r.model, r.requests, r.tokens, r.burst,
-       r.learned, greatest(extract(epoch FROM r.requests_at - papayya.now()), 0)::double precision / 60 * r.requests AS requests_used,
-       greatest(extract(epoch FROM r.tokens_at - papayya.now()), 0)::double precision / 60 * r.tokens AS tokens_used,
+       r.learned, extract(epoch FROM greatest(r.requests_at, n.at) - n.at)::double precision / 60 * r.requests AS requests_used,
+       extract(epoch FROM greatest(r.tokens_at, n.at) - n.at)::double precision / 60 * r.tokens AS tokens_used,
        CASE WHEN r.cool_until > papayya.now() THEN r.cool_until END AS cool_until, r.served_at,
        (SELECT count(*) FROM papayya.item i WHERE i.rate_id = r.id AND i.state = 'waiting') AS waiting,
        r.tenant_id, r.key_id
-FROM papayya.rate r LEFT JOIN papayya.tenant t ON t.id = r.tenant_id LEFT JOIN papayya.provider_key k ON k.id = r.key_id;
+FROM papayya.rate r CROSS JOIN (SELECT papayya.now() AS at) AS n
+LEFT JOIN papayya.tenant t ON t.id = r.tenant_id LEFT JOIN papayya.provider_key k ON k.id = r.key_id;
 
 -- Tenants as they are now: what they spent and hold, how their items went in the last day, who waits, and who is starved: it
 -- waits for a limit that has let others in for a minute.
 CREATE VIEW papayya.tenant_now AS
 WITH spent AS (
-    SELECT s.tenant_id, sum(s.cost_nusd)::bigint AS cost_nusd, sum(s.tokens)::bigint AS tokens, sum(s.uncertain_nusd)::bigint AS uncertain_nusd
+    SELECT s.tenant_id, sum(s.cost_nusd)::bigint AS cost_nusd, sum(s.tokens)::bigint AS tokens, sum(s.calls)::bigint AS calls,
+           sum(s.unpriced)::bigint AS unpriced_calls, sum(s.uncertain)::bigint AS uncertain_calls, sum(s.uncertain_nusd)::bigint AS uncertain_nusd
     FROM papayya.spend s GROUP BY 1
 ), held AS (
     SELECT k.tenant_id, sum(k.held_nusd)::bigint AS held_nusd FROM papayya.call k WHERE k.state = 'pending' GROUP BY 1
@@ -316,6 +326,7 @@ WITH spent AS (
     FROM papayya.item i WHERE i.finished_at > papayya.now() - interval '1 day' GROUP BY 1
 )
 SELECT t.id, t.name, t.weight, t.paused_at, coalesce(m.cost_nusd, 0) AS cost_nusd, coalesce(m.tokens, 0) AS tokens,
+       coalesce(m.calls, 0) AS calls, coalesce(m.unpriced_calls, 0) AS unpriced_calls, coalesce(m.uncertain_calls, 0) AS uncertain_calls,
        coalesce(m.uncertain_nusd, 0) AS uncertain_nusd, coalesce(h.held_nusd, 0) AS held_nusd, b.left_nusd,
        coalesce(o.queued, 0) AS queued, coalesce(o.running, 0) AS running, coalesce(o.paused, 0) AS paused, coalesce(o.waiting, 0) AS waiting,
        coalesce(o.throttled, 0) AS throttled, o.waiting_since, coalesce(o.starved, false) AS starved,

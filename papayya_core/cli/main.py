@@ -15,7 +15,9 @@ COMMANDS = {
         "item": Lazy("item:item", "everything about one item, found by its key over all runs"),
         "calls": Lazy("calls:calls", "calls to models and tools, and what they come to"),
         "results": Lazy("results:results", "the outputs of a run, as text, JSON or JSON lines"),
-        "tenants": Lazy("runs:tenants", "what came of each tenant's items, and what they cost"),
+        "tenants": Lazy("tenants:tenants_", "who spends, who waits and who is starved, live"),
+        "limits": Lazy("limits:limits_", "requests and tokens per minute, set and learned"),
+        "keys": Lazy("keys:keys_", "keys of providers, by fingerprint and name"),
         "audit": Lazy("audit:audit", "prove that nothing was dropped, nor a cent lost, or name it"),
     },
     "Act": {
@@ -24,6 +26,8 @@ COMMANDS = {
         "resume": Lazy("pauses:resume", "let go on what is paused; finished steps are kept"),
         "cancel": Lazy("act:cancel", "end the open items of a run, or one of them"),
         "drain": Lazy("act:drain", "let a run finish what it has in hand, and start no more"),
+        "budget": Lazy("budgets:budget", "caps in dollars or tokens: list, set, change, remove"),
+        "limit": Lazy("limits:limit", "set or remove a limit of requests and tokens per minute"),
         "prices": Lazy("prices:prices_", "what models cost where the list prices are not yours"),
         "reconcile": Lazy("reconcile:reconcile", "say what a call cost whose end nobody knows"),
     },
@@ -52,6 +56,7 @@ Examples:
   papayya item ticket-0042                why it needs one
   papayya retry nightly                   queue what failed
   papayya pause --tenant acme             hold all work for a tenant
+  papayya budget set --tenant acme --usd 40 --per month
   papayya results nightly --jsonl > out   the outputs, a document a line
   papayya audit nightly                   prove that nothing was dropped
   PAPAYYA_RUN_ID=nightly python tag.py    go on where a run stopped

@@ -12,7 +12,7 @@ import click
 
 from papayya_core.cli import documents, show
 from papayya_core.cli.pricing import MOMENT, USD, plain, show_, usd
-from papayya_core.cli.state import NAME, Cli, Command, pass_cli
+from papayya_core.cli.state import NAME, Cli, Command, Section, pass_cli
 from papayya_core.store import pricelists, prices
 from papayya_core.store.pricelists import CLASSES, EVERYBODY, InvalidPrice, PriceList
 from papayya_core.store.reads import UnknownName
@@ -28,10 +28,6 @@ COLUMNS = (
     "SOURCE",
 )
 HISTORY = ("ID", "FROM", "MODEL", "PROVIDER", "TENANT", "CLASS", ">PRICE", "SET", "SOURCE")
-
-
-class Section(Command, click.Group):
-    """A command with commands of its own; it takes the global options, and so do they."""
 
 
 _PROVIDER = click.option(

@@ -1,4 +1,4 @@
-"""`papayya runs`, `papayya run` and `papayya tenants`."""
+"""`papayya runs` and `papayya run`."""
 
 from __future__ import annotations
 
@@ -61,25 +61,6 @@ def _line(run: RunRow) -> tuple[show.Cell, ...]:
     counts = (run.items, run.done, run.flagged, run.open)
     cost, began = callwords.sum_of(run.cost_nusd, run), show.moment(run.created_at)
     return show.name(run.run), show.word(run.state), *counts, cost, began, run.label or ""
-
-
-@click.command("tenants", cls=Command)
-@click.option("--run", type=NAME, help="Only the items of this run.")
-@documents.json_option
-@pass_cli
-def tenants(cli: Cli, run: str | None, as_json: bool) -> None:
-    """Show what came of each tenant's items, and what they cost.
-
-    SUCCESS-RATE: the share of ok among the items that have an outcome.
-    """
-    connection = cli.connection
-    found = reads.list_tenants(connection, reads.find_run(connection, run) if run else None)
-    if as_json:
-        documents.emit({"run": run, "tenants": [tenant_document(one) for one in found]})
-    elif found:
-        tenant_table(show.console(), found)
-    else:
-        show.console().print("no items yet")
 
 
 def tenant_document(one: TenantRow) -> dict[str, object]:

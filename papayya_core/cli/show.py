@@ -6,12 +6,12 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -31,9 +31,9 @@ _BYTE = 0xFF
 _FOLD = 16  # columns that folded text keeps at least
 STYLES = {
     **dict.fromkeys(("completed", "ok", "on"), "green"),
-    **dict.fromkeys(("failed", "lost", "bad"), "red"),
+    **dict.fromkeys(("failed", "lost", "bad", "starved"), "red"),
     **dict.fromkeys(("degraded", "warn", "paused", "draining"), "yellow"),
-    **dict.fromkeys(("running", "waiting"), "cyan"),
+    **dict.fromkeys(("running", "waiting", "throttled"), "cyan"),
     **dict.fromkeys(("cancelled", "note", "off"), "dim"),
 }
 
@@ -114,12 +114,18 @@ def grid(out: Console, columns: Sequence[str], lines: Iterable[Sequence[Cell]]) 
 
     What does not fit into the width is printed as a paragraph a line instead of being cut.
     """
+    out.print(laid_out(out, columns, lines))
+
+
+def laid_out(
+    out: Console, columns: Sequence[str], lines: Iterable[Sequence[Cell]]
+) -> RenderableType:
+    """Return what ``grid`` prints, for what is drawn again and again."""
     cells = [list(map(_cell, line)) for line in lines]
     table = _table(columns, cells)
     if _least(out, table) <= out.width:
-        out.print(table)
-    else:
-        _paragraphs(out, [name.lstrip(">") for name in columns], cells)
+        return table
+    return Group(*_paragraphs([name.lstrip(">") for name in columns], cells))
 
 
 def fits(out: Console, columns: Sequence[str], lines: Iterable[Sequence[Cell]]) -> bool:
@@ -145,7 +151,7 @@ def _least(out: Console, table: Table) -> int:
     return out.measure(table, options=out.options.update(max_width=_WIDE)).minimum
 
 
-def _paragraphs(out: Console, names: Sequence[str], lines: Iterable[Sequence[Text]]) -> None:
+def _paragraphs(names: Sequence[str], lines: Iterable[Sequence[Text]]) -> Iterator[Text]:
     for line in lines:
         rest = [
             part
@@ -153,7 +159,7 @@ def _paragraphs(out: Console, names: Sequence[str], lines: Iterable[Sequence[Tex
             if cell.plain
             for part in ("  ", Text(f"{name.lower()} " if name else "", style="dim"), cell)
         ]
-        out.print(Text.assemble(line[0].copy(), *rest))
+        yield Text.assemble(line[0].copy(), *rest)
 
 
 def _cell(value: Cell) -> Text:

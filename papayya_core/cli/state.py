@@ -112,6 +112,10 @@ class Command(click.Command):
             self.params.append(click.Option([name], **{**option, **hidden}))
 
 
+class Section(Command, click.Group):
+    """A command with commands of its own; it takes the global options, and so do they."""
+
+
 def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     if value and param.name:
         setattr(ctx.ensure_object(Cli), param.name, value)

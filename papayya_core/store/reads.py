@@ -194,7 +194,7 @@ def find_run(connection: Connection, name: str) -> int:
     found = values(connection, "run_id", name=name)
     if found:
         return int(found[0])
-    raise UnknownRun(_unknown("run", name, values(connection, "run_names"), "papayya runs"))
+    raise UnknownRun(unknown("run", name, values(connection, "run_names"), "papayya runs"))
 
 
 def find_tenant(connection: Connection, name: str) -> int:
@@ -203,7 +203,7 @@ def find_tenant(connection: Connection, name: str) -> int:
     if found:
         return int(found[0])
     known = values(connection, "tenant_names")
-    raise UnknownName(_unknown("tenant", name, known, "papayya tenants"))
+    raise UnknownName(unknown("tenant", name, known, "papayya tenants"))
 
 
 def find_agent(connection: Connection, name: str) -> int:
@@ -211,10 +211,11 @@ def find_agent(connection: Connection, name: str) -> int:
     found = values(connection, "agent_id", name=name)
     if found:
         return int(found[0])
-    raise UnknownName(_unknown("agent", name, values(connection, "agent_names"), "papayya items"))
+    raise UnknownName(unknown("agent", name, values(connection, "agent_names"), "papayya items"))
 
 
-def _unknown(what: str, name: str, known: Sequence[str], command: str) -> str:
+def unknown(what: str, name: str, known: Sequence[str], command: str) -> str:
+    """Say that there is no such name; suggest near ones."""
     if not known:
         return f"no {what} {name!r}: there is none yet; run something first"
     near = [one for one in known if name.casefold() in one.casefold()][:3]
