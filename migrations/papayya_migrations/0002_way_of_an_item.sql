@@ -349,7 +349,7 @@ BEGIN
         SELECT w.rate_id, w.wants, w.reason INTO v_room FROM papayya.item w
         WHERE w.tenant_id = i.tenant_id AND w.agent_id = i.agent_id AND w.state = 'waiting' AND w.rate_id IS NOT NULL LIMIT 1;
         IF FOUND THEN
-            verdict := 'wait'; until := v_now + interval '1 minute'; reason := v_room.reason;
+            verdict := 'wait'; until := v_now + interval '10 minutes'; reason := v_room.reason; -- the pump lets it in before
             PERFORM papayya.join_room_v1(v_room.rate_id, i.tenant_id);
             UPDATE papayya.item SET state = 'waiting', rate_id = v_room.rate_id, wants = v_room.wants, reason = v_room.reason, due_at = until,
                    send_at = NULL, sends = 0, throttled_at = coalesce(throttled_at, v_now), throttles = throttles + 1
@@ -364,8 +364,9 @@ BEGIN
                 v_now + make_interval(secs => p_max_seconds), v_now)
         RETURNING id INTO fence;
         UPDATE papayya.item SET state = 'running', reason = NULL, due_at = NULL, send_at = NULL, sends = 0, version_id = p_version,
-               paused_by = NULL, parked_at = NULL, parked = parked + coalesce(v_now - parked_at, '0'), parked_on = NULL, wants = NULL, rate_id = NULL,
-               passes = NULL, throttled_at = NULL, throttled = throttled + coalesce(v_now - throttled_at, '0'),
+               paused_by = NULL, parked_at = NULL, parked = parked + coalesce(v_now - parked_at, '0'), parked_on = NULL, rate_id = NULL,
+               wants = CASE WHEN i.passes IS NOT NULL THEN i.wants END, passes = NULL, -- wants: what its limits were charged when they let it in
+               throttled_at = NULL, throttled = throttled + coalesce(v_now - throttled_at, '0'),
                deliveries = deliveries + 1, started_at = coalesce(started_at, v_now)
         WHERE id = p_item;
     END IF;
@@ -657,7 +658,7 @@ BEGIN
            parked_at = CASE WHEN v_state = 'paused' THEN v_now END,
            parked_on = CASE WHEN v_state = 'paused' AND p_paused_by = 'budget'
                             THEN coalesce(p_budget, (papayya.left_v1(i.tenant_id, i.run_id, i.agent_id)).budget_id) END,
-           wants = CASE WHEN v_state = 'waiting' OR p_budget IS NOT NULL THEN p_wants ELSE 1 END,
+           wants = CASE WHEN v_state = 'waiting' OR p_budget IS NOT NULL THEN p_wants WHEN cardinality(p_passes) > 0 THEN i.wants ELSE 1 END,
            rate_id = CASE WHEN v_state = 'waiting' THEN p_rate END, passes = nullif(p_passes, '{}'),
            throttled_at = CASE WHEN v_state = 'waiting' AND p_rate IS NOT NULL THEN v_now END,
            throttles = throttles + CASE WHEN v_state = 'waiting' AND p_rate IS NOT NULL THEN 1 ELSE 0 END

@@ -156,6 +156,7 @@ BEGIN
             PERFORM papayya.move_v1(o.budget_id, o.since, o.amount, -o.amount, 0) FROM unnest(h.holds) AS o;
             verdict := 'wait'; wants := p_guess; RETURN;
         END IF;
+        IF cardinality(p_passes) > 0 THEN p_guess := coalesce(i.wants, p_guess); END IF; -- charged when it was let in
     END IF;
     IF clamped IS NOT NULL THEN
         bound_nusd := least(bound_nusd, p_floor + ceil((bound_nusd - p_floor)::numeric * clamped / p_output)::bigint);
