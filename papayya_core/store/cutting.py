@@ -58,11 +58,8 @@ def _cut(fd: int) -> None:
 
 
 @contextmanager
-def within(connection: Any, seconds: float | None) -> Iterator[None]:
-    """Cut a psycopg connection unless the block is left in time; None: wait."""
-    if seconds is None:
-        yield
-        return
+def within(connection: Any, seconds: float) -> Iterator[None]:
+    """Cut a psycopg connection unless the block is left in time."""
     cutter = _cutter
     fd = os.dup(connection.pgconn.socket)  # its own may be closed, and be another's, any time
     cutter.watch(fd, seconds)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -51,6 +52,7 @@ _AGAIN = (
 )
 _CHECKPOINT_LANES = 4
 _LEAST = 1.0  # seconds that a statement has at least before it is cut
+_UNCUT = nullcontext()
 
 
 class Store:
@@ -109,7 +111,7 @@ class Store:
                 connection = self._pool.getconn(timeout)
                 try:
                     left = patience - (time.monotonic() - began)
-                    with within(connection, max(_LEAST, left) if cut else None):
+                    with within(connection, max(_LEAST, left)) if cut else _UNCUT:
                         cursor = connection.execute(self._sql[name], params)
                     result = cursor.pgresult
                     return cursor.fetchall() if result and result.nfields else []

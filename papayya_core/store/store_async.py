@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -50,6 +51,7 @@ _AGAIN = (
 )
 _CHECKPOINT_LANES = 4
 _LEAST = 1.0  # seconds that a statement has at least before it is cut
+_UNCUT = nullcontext()
 
 
 class AsyncStore:
@@ -108,7 +110,7 @@ class AsyncStore:
                 connection = await self._pool.getconn(timeout)
                 try:
                     left = patience - (time.monotonic() - began)
-                    with within(connection, max(_LEAST, left) if cut else None):
+                    with within(connection, max(_LEAST, left)) if cut else _UNCUT:
                         cursor = await connection.execute(self._sql[name], params)
                     result = cursor.pgresult
                     return await cursor.fetchall() if result and result.nfields else []

@@ -43,7 +43,7 @@ def test_answered_in_time(pair: tuple[socket.socket, socket.socket]) -> None:
     """A connection that answered is as it was, and nothing of the watch is left open."""
     here, there = pair
     before = open_files()
-    with within(connection(here), 30), within(connection(here), None):
+    with within(connection(here), 30):
         there.send(b"x")
         assert here.recv(1) == b"x"
     there.send(b"y")
