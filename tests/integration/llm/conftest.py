@@ -26,6 +26,7 @@ def stand_in() -> Iterator[StandIn]:
 @contextmanager
 def _world(databases: Databases, template: str, stand_in: StandIn) -> Iterator[World]:
     with databases.copy_of(template) as name, scripted(databases.dsn(name)) as script:
+        script.start(throttle=False)  # a refusal on purpose is not to hold up the tests after it
         yield World(script, stand_in)
 
 
@@ -41,7 +42,7 @@ def _shared(
 def shared(_shared: World) -> World:
     """One database for the tests of a module that do not mind each other."""
     if runtime._runtime is None or runtime._runtime.settings.database_url != _shared.script.dsn:
-        _shared.script.start()  # another test has had a process of its own
+        _shared.script.start(throttle=False)  # another test has had a process of its own
     return _shared
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
@@ -188,7 +188,7 @@ def test_provider_key(
 
 
 @pytest.fixture
-def ended(shared: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Ending]]:
+def ended(monkeypatch: pytest.MonkeyPatch) -> list[Ending]:
     """Make every settlement of a refusal end with a signal of ours; return all endings."""
     found: list[Ending] = []
     settle, asettle = Calls.settle, AsyncCalls.settle
@@ -207,9 +207,7 @@ def ended(shared: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Endin
 
     monkeypatch.setattr(Calls, "settle", settled)
     monkeypatch.setattr(AsyncCalls, "settle", asettled)
-    shared.script.start(throttle=False)
-    yield found
-    shared.script.start()
+    return found
 
 
 def left(world: World, run: Callable[[], object], status: int = 429) -> None:
