@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-CallKind = Literal["llm", "embedding", "tool", "retrieval"]
+CallKind = Literal["llm", "embedding", "tool", "retrieval", "step"]
 CallState = Literal["pending", "answered", "failed", "void", "uncertain", "broken", "replayed"]
 """pending: sent, no end known · answered: whole, and in the journal · failed: the provider refused
 it, nothing is billed · void: it was never sent · uncertain: nobody knows what became of it (a

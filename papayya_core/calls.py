@@ -15,6 +15,7 @@ from papayya_core.contract import Checkpointed
 from papayya_core.errors import SpoolFull
 from papayya_core.refusals import Refusal, after_refusal, signal_of
 from papayya_core.results import unlocking
+from papayya_core.stepholds import StepHolds
 from papayya_core.store import callparams, rows
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Calls:
 
     def __init__(self, store: Statements, plugins: Plugins, settings: Settings) -> None:
         self._away = Away(store, settings)
+        self.step_holds = StepHolds(self._away, settings)
         self._plugins = plugins
         self._settings = settings
 
@@ -60,6 +62,8 @@ class Calls:
         being sent, and StoreError.
         """
         execution.gate()
+        if step is not None and step.hold is not None:
+            self.step_holds.release(execution, step)  # from here on its calls are seen
         scope = step.scope if step is not None else b""
         ordinal, turn = execution.calls.take(scope, key)
         held = Held(0, scope, key, ordinal, asked, datetime.now(UTC), turn=turn)

@@ -14,6 +14,7 @@ from papayya_core.contract import Checkpointed
 from papayya_core.errors import SpoolFull
 from papayya_core.refusals import Refusal, after_refusal, signal_of
 from papayya_core.results import unlocking
+from papayya_core.stepholds_async import AsyncStepHolds
 from papayya_core.store import callparams, rows
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class AsyncCalls:
 
     def __init__(self, store: AsyncStatements, plugins: Plugins, settings: Settings) -> None:
         self._away = AsyncAway(store, settings)
+        self.step_holds = AsyncStepHolds(self._away, settings)
         self._plugins = plugins
         self._settings = settings
 
@@ -59,6 +61,8 @@ class AsyncCalls:
         being sent, and StoreError.
         """
         execution.gate()
+        if step is not None and step.hold is not None:
+            await self.step_holds.release(execution, step)  # from here on its calls are seen
         scope = step.scope if step is not None else b""
         ordinal, turn = execution.calls.take(scope, key)
         held = Held(0, scope, key, ordinal, asked, datetime.now(UTC), turn=turn)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from papayya_core.call import Held
     from papayya_core.contract import (
         Agent,
         Captured,
@@ -58,10 +59,12 @@ class Step:
         "before",
         "began",
         "cost_nusd",
+        "hold",
         "key",
         "kind",
         "n",
         "parent_n",
+        "reported_nusd",
         "scope",
         "tokens",
     )
@@ -76,6 +79,7 @@ class Step:
         self.before = known.state if known else None  # what an earlier execution left of it
         self.parent_n = parent_n
         self.scope = rules.scope(key)  # of its calls
+        self.hold: Held | None = None
         self.restart()
 
     def seconds(self) -> float:
@@ -86,6 +90,7 @@ class Step:
         """Begin (another try of) the step."""
         self.began = time.monotonic()
         self.cost_nusd = 0
+        self.reported_nusd = 0  # what of its cost was settled with its hold
         self.tokens = 0
 
 

@@ -81,9 +81,9 @@ class Steps:
             step.attempts += 1
             step.restart()
             execution.calls.restart(step.scope)
+            self._calls.step_holds.take(execution, step, call)
             try:
-                with context.stepping(step):
-                    value = sync.call(call.fn, call.args, call.kwargs)
+                value = self._call(execution, step, call)
             except Exception as error:  # noqa: BLE001 - the decision may be to raise it again
                 if call.kind in _CALLS:
                     why = rules.describe_error(error)
@@ -108,6 +108,16 @@ class Steps:
             self._calls.record(execution, step, call, value, None)
         self._succeeded(execution, step, value)
         return value
+
+    def _call(self, execution: Execution, step: Step, call: StepCall) -> Any:
+        """Call the user's code, and settle what the step holds."""
+        holds = self._calls.step_holds
+        try:
+            with context.stepping(step):
+                return sync.call(call.fn, call.args, call.kwargs)
+        finally:
+            holds.release(execution, step)
+            holds.learn(execution, step)
 
     def _failed(self, execution: Execution, call: StepCall, step: Step, error: Exception) -> float:
         """Record a failed attempt; return the delay to wait here, or raise what ends the step."""

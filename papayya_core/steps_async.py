@@ -84,9 +84,9 @@ class AsyncSteps:
             step.attempts += 1
             step.restart()
             execution.calls.restart(step.scope)
+            await self._calls.step_holds.take(execution, step, call)
             try:
-                with context.stepping(step):
-                    value = await aio.call(call.fn, call.args, call.kwargs)
+                value = await self._call(execution, step, call)
             except Exception as error:  # noqa: BLE001 - the decision may be to raise it again
                 if call.kind in _CALLS:
                     why = rules.describe_error(error)
@@ -111,6 +111,16 @@ class AsyncSteps:
             await self._calls.record(execution, step, call, value, None)
         await self._succeeded(execution, step, value)
         return value
+
+    async def _call(self, execution: Execution, step: Step, call: StepCall) -> Any:
+        """Call the user's code, and settle what the step holds."""
+        holds = self._calls.step_holds
+        try:
+            with context.stepping(step):
+                return await aio.call(call.fn, call.args, call.kwargs)
+        finally:
+            await holds.release(execution, step)
+            holds.learn(execution, step)
 
     async def _failed(
         self, execution: Execution, call: StepCall, step: Step, error: Exception

@@ -26,7 +26,8 @@ CREATE TYPE papayya.item_state AS ENUM
 CREATE TYPE papayya.outcome AS ENUM ('ok', 'degraded', 'failed');
 CREATE TYPE papayya.severity AS ENUM ('note', 'degraded', 'failed');
 CREATE TYPE papayya.step_state AS ENUM ('started', 'completed', 'failed', 'unstored');
-CREATE TYPE papayya.call_kind AS ENUM ('llm', 'embedding', 'tool', 'retrieval');
+-- step: what a step holds for costs that it reports itself
+CREATE TYPE papayya.call_kind AS ENUM ('llm', 'embedding', 'tool', 'retrieval', 'step');
 -- pending: sent, no end known · answered: whole, and in the journal · failed: refused, nothing is billed · void: never sent ·
 -- uncertain: nobody knows what became of it · broken: its stream ended early · replayed: answered from the journal
 CREATE TYPE papayya.call_state AS ENUM ('pending', 'answered', 'failed', 'void', 'uncertain', 'broken', 'replayed');
@@ -257,7 +258,7 @@ CREATE TABLE papayya.call (
     -- what it adds to sums, said once
     tokens         bigint NOT NULL GENERATED ALWAYS AS (coalesce(tokens_input::bigint + tokens_cache_read::bigint
                        + tokens_cache_write::bigint + tokens_cache_write_1h::bigint + tokens_output::bigint, 0)) STORED,
-    counted        boolean NOT NULL GENERATED ALWAYS AS (state NOT IN ('pending', 'replayed')) STORED,
+    counted        boolean NOT NULL GENERATED ALWAYS AS (state NOT IN ('pending', 'replayed') AND kind <> 'step') STORED,
     unpriced       boolean NOT NULL GENERATED ALWAYS AS (state IN ('answered', 'broken') AND cost_nusd IS NULL) STORED,
     uncertain      boolean NOT NULL GENERATED ALWAYS AS
                        (state IN ('answered', 'broken', 'uncertain') AND coalesce(held_nusd::bigint, 1) > 0) STORED,

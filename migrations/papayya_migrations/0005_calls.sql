@@ -127,7 +127,9 @@ BEGIN
         INSERT INTO papayya.payload (tenant_id, hash, codec, size, body) VALUES (i.tenant_id, p_hash, p_codec, p_size, p_body)
         ON CONFLICT DO NOTHING;
     END IF;
-    IF p_unbounded IS NULL AND p_output IS NOT NULL THEN
+    IF p_kind = 'step' THEN
+        bound_nusd := p_bound;
+    ELSIF p_unbounded IS NULL AND p_output IS NOT NULL THEN
         bound_nusd := papayya.bound_v1(i.tenant_id, p_provider, ARRAY[p_model], v_now, p_prompt, p_output);
         IF bound_nusd IS NULL THEN
             bound_nusd := p_bound;
