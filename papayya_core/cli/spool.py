@@ -11,8 +11,7 @@ import click
 from papayya_core import owner as owners
 from papayya_core import spool_files, spool_replay
 from papayya_core.cli import documents, show
-from papayya_core.cli.prices import Section
-from papayya_core.cli.state import Cli, Command, pass_cli
+from papayya_core.cli.state import Cli, Command, Section, pass_cli
 from papayya_core.spool_files import Contents, Found
 
 COLUMNS = ("FILE", "WRITER", ">ENTRIES", "OLDEST", "")

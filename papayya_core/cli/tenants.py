@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -130,13 +131,15 @@ def state(one: TenantNow) -> str:
 def _watch(connection: reads.Connection) -> None:
     """Draw the tenants again and again; Ctrl-C ends it, and is no failure."""
     out = show.console()
-    try:
-        with Live(console=out, auto_refresh=False, screen=False) as live:
-            while True:
-                live.update(page(tenants.tenants_now(connection)), refresh=True)
-                time.sleep(EVERY)
-    except KeyboardInterrupt:
-        return
+    with suppress(KeyboardInterrupt), Live(console=out, auto_refresh=False) as live:
+        while True:
+            drawn = page(tenants.tenants_now(connection))
+            if out.is_terminal:
+                live.update(drawn, refresh=True)
+            else:
+                out.print(drawn)
+                out.file.flush()
+            time.sleep(EVERY)
 
 
 @tenants_.command("set", cls=Command)
