@@ -8,6 +8,7 @@ import itertools
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sized
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ _GRACE = 0.25  # seconds a body may take to notice by itself that its time is up
 _TICK = 0.5
 _LEASING = 2.0  # seconds a lease that was asked for may take to come
 _LOOK = 0.005
+_ROOM = 64  # items of a tenant that are held back: more than a limit lets in between two looks
 
 
 class _Crew:
@@ -44,6 +46,7 @@ class _Crew:
         self._ready: Turns[Job] = Turns()
         self._calls: queue.SimpleQueue[bool] = queue.SimpleQueue()  # one for each that is ready
         self._later: list[tuple[float, int, Job]] = []
+        self._waiting: Counter[str] = Counter()  # of these, by tenant
         self._order = itertools.count()
         self.out: queue.Queue[tuple[Job, Any]] = queue.Queue(maxsize=concurrency * 4)
         self.running: dict[int, tuple[Job, float]] = {}
@@ -56,7 +59,10 @@ class _Crew:
 
     def _work(self) -> None:
         while self._calls.get():
-            job = self._ready.take()
+            try:
+                job = self._ready.take()
+            except LookupError:
+                continue  # what this was for stands, until its tenant's turn comes again
             job.execution = None  # of an earlier delivery
             self.running[job.item_id] = (job, time.monotonic())  # before the look: finish() waits
             if self.stopping:
@@ -88,11 +94,15 @@ class _Crew:
         self._calls.put(True)
 
     def add_later(self, job: Job, delay: float) -> None:
+        """Hold a job back. Where many of a tenant are, no more of its items are begun for now."""
         loops.hold(job.item_id)
+        self._waiting[job.tenant] += 1
+        if self._waiting[job.tenant] >= _ROOM:
+            self._ready.rest(job.tenant)
         heapq.heappush(self._later, (time.monotonic() + delay, next(self._order), job))
 
     def ready(self) -> int:
-        return self._calls.qsize()
+        return len(self._ready)
 
     def promote(self) -> float:
         """Make what is due ready; return the seconds until something else will be."""
@@ -106,7 +116,14 @@ class _Crew:
             job = heapq.heappop(self._later)[2]
             loops.let_go(job.item_id)
             self.add(job, back=True)
+            self._come_back(job.tenant)
         return min(_TICK, self._later[0][0] - now) if self._later else _TICK
+
+    def _come_back(self, tenant: str) -> None:
+        self._waiting[tenant] -= 1
+        if self._waiting[tenant] == _ROOM - 1:
+            for _ in range(self._ready.go_on(tenant)):
+                self._calls.put(True)
 
     def overdue(self, max_seconds: float | None) -> list[Job]:
         """Take the jobs from their threads whose bodies do not come back."""

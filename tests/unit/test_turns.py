@@ -49,3 +49,18 @@ def test_nothing_there() -> None:
     """An empty queue says so."""
     with pytest.raises(LookupError):
         Turns[str]().take()
+
+
+def test_a_line_may_stand() -> None:
+    """Of a tenant that rests only what had its turn is taken, until it goes on."""
+    turns: Turns[str] = Turns()
+    turns.put("a", "a0")
+    turns.put("b", "b0")
+    turns.rest("a")
+    turns.put("a", "a1")
+    turns.put("a", "back", first=True)
+    assert len(turns) == 2
+    assert list(drained(turns)) == ["back", "b0"]
+    assert turns.go_on("a") == 2
+    assert turns.go_on("b") == 0
+    assert list(drained(turns)) == ["a0", "a1"]
