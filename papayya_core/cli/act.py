@@ -1,4 +1,4 @@
-"""`papayya retry`, `papayya cancel` and `papayya drain`: each may be repeated without harm."""
+"""`papayya retry` and `papayya drain`: each may be repeated without harm."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ import click
 from papayya_core.cli import documents, show
 from papayya_core.cli.items import narrow
 from papayya_core.cli.state import NAME, Cli, Command, pass_cli
-from papayya_core.contract import ENDED
 from papayya_core.errors import PapayyaError
 from papayya_core.store import acts, reads
 from papayya_core.store.reads import ItemRow, RunRow, UnknownName
-
-BY_HAND = "cancelled by hand"
 
 
 class Ambiguous(PapayyaError):
@@ -54,48 +51,6 @@ def retry(
         number = acts.retry(connection, name, [chosen.id])
         said = f"failed item {key} queued again" if number else _not_retried(chosen)
     _say(connection, name, as_json, said, ["retry", number])
-
-
-@click.command("cancel", cls=Command)
-@click.argument("name", metavar="[RUN]", type=NAME, required=False)
-@click.option("--item", "key", metavar="KEY", type=NAME, help="Only this item.")
-@click.option("--run", type=NAME, help="The same as RUN.")
-@click.option("--tenant", type=NAME, help="Whose item, when several tenants have this key.")
-@click.option("--agent", type=NAME, help="Whose item, when several agents have this key.")
-@click.option("--reason", type=NAME, default=BY_HAND, show_default=True, help="Why.")
-@documents.json_option
-@pass_cli
-def cancel(
-    cli: Cli,
-    /,
-    name: str | None,
-    key: str | None,
-    run: str | None,
-    reason: str,
-    as_json: bool,
-    **who: Any,
-) -> None:
-    """End the open items of RUN, and what is submitted to it later; or one item by its KEY.
-
-    Work in flight stops at its next step, which is still recorded: it was paid. What has ended
-    stays as it is. A cancelled item cannot be retried.
-    """
-    name = one_run(name, run)
-    if name is None:
-        raise click.UsageError("name the RUN" + (" of the item" if key else ""))
-    connection = cli.connection
-    if key is None:
-        _refuse_alone(who)
-        [before] = reads.list_runs(connection, run=reads.find_run(connection, name), limit=1)
-        number = acts.cancel(connection, name, reason)
-        said = f"run {name} and {show.count(number, 'open item')} cancelled"
-        if before.cancelled_at is not None and not number:
-            said = f"run {name} was cancelled already"
-    else:
-        chosen = choose(connection, key, name, who, lambda one: one.state not in ENDED)
-        number = acts.cancel(connection, name, reason, [chosen.id])
-        said = f"item {key} cancelled" if number else _nothing(key, "open")
-    _say(connection, name, as_json, said, ["cancel", number])
 
 
 @click.command("drain", cls=Command)
