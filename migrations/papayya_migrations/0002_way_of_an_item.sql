@@ -318,7 +318,7 @@ BEGIN
             verdict := 'busy'; until := d.locked_until; reason := 'held by ' || d.locked_by; RETURN;
         END IF;
         UPDATE papayya.dispatch SET ended_at = v_now, ending = 'lost' WHERE id = d.id;
-        PERFORM papayya.doubt_calls_v1(d.id);
+        PERFORM papayya.doubt_calls_v1(ARRAY[d.id]);
         -- a lease that ended before the deadline, or was taken over, is a crash: that is not the item's time
         IF d.deadline <= d.locked_until AND d.deadline <= v_now AND NOT p_takeover THEN
             PERFORM papayya.fail_v1(p_item, d.id, 'max_seconds', 'the item passed its max_seconds');
@@ -645,7 +645,7 @@ BEGIN
         PERFORM papayya.outside_steps_v1(i, p_fence, p_cost_nusd, p_tokens, v_now);
     END IF;
     IF p_findings IS NOT NULL THEN PERFORM papayya.add_findings_v1(i, p_fence, p_findings); END IF;
-    IF p_lost THEN PERFORM papayya.doubt_calls_v1(p_fence); END IF;
+    IF p_lost THEN PERFORM papayya.doubt_calls_v1(ARRAY[p_fence]); END IF;
     IF p_rate IS NOT NULL THEN PERFORM papayya.join_room_v1(p_rate, i.tenant_id); END IF;
     verdict := CASE WHEN i.state = 'cancelled' THEN 'cancelled' ELSE v_state::text END;
     until := CASE WHEN p_state = 'waiting' THEN v_now + make_interval(secs => p_delay) END;

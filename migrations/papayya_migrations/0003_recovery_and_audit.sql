@@ -31,22 +31,30 @@ CREATE FUNCTION papayya.sweep_v1(p_dead text[], p_max_deliveries int, p_limit in
 DECLARE
     v_now timestamptz := papayya.now();
     v_lost record;
+    v_fences bigint[] := '{}';
     i papayya.item;
 BEGIN
+    PERFORM papayya.guard_v1();
     FOR v_lost IN
-        SELECT d.id, d.item_id, d.locked_by,
-               d.deadline <= d.locked_until AND d.deadline <= v_now AND d.locked_by <> ALL (p_dead)
-               AND coalesce(d.id <> ALL (p_fences), true) AS overran -- else its worker is gone: that is not the item's time
-        FROM papayya.dispatch d
+        SELECT d.id, d.item_id FROM papayya.dispatch d
         WHERE d.ended_at IS NULL AND ((p_silent AND d.locked_until < v_now) OR d.locked_by = ANY (p_dead) OR d.id = ANY (p_fences))
         ORDER BY d.id LIMIT p_limit
     LOOP
-        SELECT * INTO i FROM papayya.item WHERE id = v_lost.item_id FOR NO KEY UPDATE SKIP LOCKED;
+        PERFORM FROM papayya.item WHERE id = v_lost.item_id FOR NO KEY UPDATE SKIP LOCKED;
         CONTINUE WHEN NOT FOUND;
         UPDATE papayya.dispatch d SET ended_at = v_now, ending = 'lost'
         WHERE d.id = v_lost.id AND d.ended_at IS NULL AND ((p_silent AND d.locked_until < v_now) OR d.locked_by = ANY (p_dead) OR d.id = ANY (p_fences));
-        CONTINUE WHEN NOT FOUND;
-        PERFORM papayya.doubt_calls_v1(v_lost.id);
+        IF FOUND THEN v_fences := v_fences || v_lost.id; END IF;
+    END LOOP;
+    -- nobody is waited for once money is booked: their dispatches have all ended
+    PERFORM papayya.doubt_calls_v1(v_fences);
+    FOR v_lost IN
+        SELECT d.id, d.item_id, d.locked_by,
+               coalesce(d.deadline <= d.locked_until AND d.deadline <= v_now AND d.locked_by <> ALL (p_dead)
+                        AND coalesce(d.id <> ALL (p_fences), true), false) AS overran -- else its worker is gone: that is not the item's time
+        FROM papayya.dispatch d WHERE d.id = ANY (v_fences) ORDER BY overran DESC, d.id
+    LOOP
+        SELECT * INTO i FROM papayya.item WHERE id = v_lost.item_id;
         IF i.state = 'running' AND v_lost.overran THEN
             PERFORM papayya.fail_v1(i.id, v_lost.id, 'max_seconds', 'the item passed its max_seconds');
         ELSIF i.state = 'running' AND i.deliveries >= p_max_deliveries THEN

@@ -179,6 +179,7 @@ CREATE FUNCTION papayya.hand_over_v1(
 DECLARE
     v_tenant bigint;
 BEGIN
+    IF p_cost_nusd > 0 OR p_tokens > 0 THEN PERFORM papayya.guard_v1(); END IF;
     SELECT i.tenant_id, i.dispatch_no INTO v_tenant, dispatch_no FROM papayya.item i WHERE i.id = p_item FOR NO KEY UPDATE;
     SELECT r.verdict INTO verdict
     FROM papayya.release_v1(p_item, p_fence, CASE WHEN p_delay > 0 THEN 'waiting' ELSE 'queued' END::papayya.item_state, p_reason,

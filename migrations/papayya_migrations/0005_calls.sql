@@ -223,7 +223,7 @@ BEGIN
         ELSE
             cost_nusd := 0;
         END IF;
-        v_keeps := p_state IN ('uncertain', 'broken') OR (p_state = 'answered' AND (p_estimated OR cost_nusd IS NULL));
+        v_keeps := p_state IN ('uncertain', 'broken') OR (p_state = 'answered' AND (p_estimated OR (p_input IS NULL AND cost_nusd IS NULL)));
         UPDATE papayya.call k SET
             holds = papayya.kept_v1(k.holds, settle_v1.cost_nusd, coalesce(p_input + p_cache_read + p_cache_write + p_cache_write_1h + p_output, 0), v_keeps),
             state = p_state, status = p_status, headers = p_headers, retry_after = p_retry_after, request_id = p_request_id,
@@ -306,31 +306,51 @@ BEGIN
     RETURN true;
 END $$;
 
--- The calls that a lost worker had under way.
-CREATE FUNCTION papayya.doubt_calls_v1(p_fence bigint) RETURNS bigint
+-- Calls that workers who are gone had under way. All are locked before anything is booked, and booked in the order in which
+-- spend is locked. The caller has ended their dispatches and locked their items, so that nobody settles them meanwhile.
+CREATE FUNCTION papayya.doubt_all_v1(p_calls bigint[]) RETURNS int
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_count int;
+BEGIN
+    PERFORM FROM papayya.call k WHERE k.id = ANY (p_calls) AND k.state = 'pending' ORDER BY k.id FOR NO KEY UPDATE;
+    SELECT count(*) FILTER (WHERE papayya.doubt_call_v1(c.id)) INTO v_count
+    FROM (SELECT k.id FROM papayya.call k WHERE k.id = ANY (p_calls)
+          ORDER BY k.run_id, k.tenant_id, k.dispatch_id % 16, k.id) AS c;
+    RETURN v_count;
+END $$;
+
+-- The calls that lost workers had under way.
+CREATE FUNCTION papayya.doubt_calls_v1(p_fences bigint[]) RETURNS int
     LANGUAGE sql AS $$
-    SELECT count(*) FILTER (WHERE papayya.doubt_call_v1(k.id))
-    FROM (SELECT id FROM papayya.call WHERE dispatch_id = p_fence AND state = 'pending' ORDER BY id) AS k
+    SELECT papayya.doubt_all_v1(ARRAY(SELECT k.id FROM papayya.call k WHERE k.dispatch_id = ANY (p_fences) AND k.state = 'pending'))
     $$;
 
--- Calls that their items did not wait for, and those of workers that were gone before anybody looked.
+-- Calls that their items did not wait for, and those of workers that were gone before anybody looked. Items that somebody is at
+-- are for the next time.
 CREATE FUNCTION papayya.expire_holds_v1(p_quiet double precision, p_limit int) RETURNS int
     LANGUAGE plpgsql AS $$
 DECLARE
-    v_count int := 0;
+    v_calls bigint[] := '{}';
+    v_items bigint[] := '{}';
     v_found record;
+    v_count int;
 BEGIN
+    PERFORM papayya.guard_v1();
     FOR v_found IN
         SELECT k.id, k.item_id FROM papayya.call k JOIN papayya.dispatch d ON d.id = k.dispatch_id
         WHERE k.state = 'pending' AND d.ended_at IS NOT NULL
           AND (d.ending = 'lost' OR greatest(d.ended_at, k.started_at) < papayya.now() - make_interval(secs => p_quiet))
         ORDER BY k.item_id, k.id LIMIT p_limit
     LOOP
-        PERFORM FROM papayya.item WHERE id = v_found.item_id FOR NO KEY UPDATE;
-        CONTINUE WHEN NOT papayya.doubt_call_v1(v_found.id);
-        PERFORM papayya.sum_cost_v1(v_found.item_id);
-        v_count := v_count + 1;
+        PERFORM FROM papayya.item WHERE id = v_found.item_id FOR NO KEY UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
+        v_calls := v_calls || v_found.id;
+        v_items := v_items || v_found.item_id;
     END LOOP;
+    IF v_calls = '{}' THEN RETURN 0; END IF;
+    v_count := papayya.doubt_all_v1(v_calls);
+    PERFORM papayya.sum_cost_v1(u.id) FROM (SELECT DISTINCT id FROM unnest(v_items) AS u (id)) AS u;
     RETURN v_count;
 END $$;
 

@@ -67,7 +67,8 @@ END $$;
 -- Let a tenant wait for a limit: from now on its share is looked at.
 CREATE FUNCTION papayya.join_room_v1(p_rate bigint, p_tenant bigint) RETURNS void
     LANGUAGE sql AS $$
-    INSERT INTO papayya.share (rate_id, tenant_id) SELECT r.id, p_tenant FROM papayya.rate r WHERE r.id = p_rate ON CONFLICT DO NOTHING
+    INSERT INTO papayya.share (rate_id, tenant_id) SELECT r.id, p_tenant FROM papayya.rate r WHERE r.id = p_rate FOR KEY SHARE
+    ON CONFLICT DO NOTHING
     $$;
 
 -- Whether somebody else waits at a shared limit who has had less. Where a tenant itself waits, its oldest item goes first.
@@ -75,9 +76,10 @@ CREATE FUNCTION papayya.is_behind_v1(r papayya.rate, p_tenant bigint) RETURNS bo
     LANGUAGE sql STABLE
     AS $$
     SELECT EXISTS (
-        SELECT FROM papayya.share s WHERE s.rate_id = r.id
+        SELECT FROM papayya.share s JOIN papayya.tenant t ON t.id = s.tenant_id AND t.paused_at IS NULL
+        WHERE s.rate_id = r.id
           AND EXISTS (SELECT FROM papayya.item i WHERE i.rate_id = r.id AND i.tenant_id = s.tenant_id AND i.state = 'waiting')
-          AND greatest(s.vtime, r.vtime) <= greatest(r.vtime, coalesce((SELECT m.vtime FROM papayya.share m WHERE m.rate_id = r.id AND m.tenant_id = p_tenant), 0)))
+          AND greatest(s.vtime, r.vtime) <= greatest(r.vtime, (SELECT m.vtime FROM papayya.share m WHERE m.rate_id = r.id AND m.tenant_id = p_tenant)))
     $$;
 
 -- Pass all limits that a call comes under, or none. p_passes: those that have let it in already. p_force: whatever they say.
@@ -130,18 +132,17 @@ CREATE FUNCTION papayya.settle_rates_v1(c papayya.call, p_now timestamptz, p_lim
 DECLARE
     r papayya.rate;
     v_more bigint := CASE WHEN c.state IN ('answered', 'broken') THEN c.tokens - c.guess WHEN c.state IN ('void', 'failed') THEN -c.guess ELSE 0 END;
-    v_learned bigint;
 BEGIN
-    IF p_limits IS NOT NULL OR p_cool > 0 THEN
-        v_learned := papayya.learn_rate_v1(c, p_now, p_limits, p_cool, p_reason);
+    IF v_more <> 0 AND EXISTS (SELECT FROM papayya.rate) THEN
+        FOR r IN SELECT l.* FROM papayya.rates_of_v1(c.tenant_id, c.key_id, c.provider, c.model) AS n
+                 JOIN papayya.rate l ON l.id = n.id AND (l.tokens IS NOT NULL OR l.learned) ORDER BY l.id FOR NO KEY UPDATE OF l LOOP
+            IF NOT r.learned THEN PERFORM papayya.rate_charge_v1(r.id, p_now, 0, v_more, 0); END IF; -- else the provider says it
+            IF r.tokens IS NOT NULL THEN PERFORM papayya.share_charge_v1(r, c.tenant_id, p_now, 0, v_more); END IF;
+        END LOOP;
     END IF;
-    IF v_more = 0 OR NOT EXISTS (SELECT FROM papayya.rate) THEN RETURN v_learned; END IF;
-    FOR r IN SELECT l.* FROM papayya.rates_of_v1(c.tenant_id, c.key_id, c.provider, c.model) AS n
-             JOIN papayya.rate l ON l.id = n.id AND l.tokens IS NOT NULL AND NOT l.learned ORDER BY l.id FOR NO KEY UPDATE OF l LOOP
-        PERFORM papayya.rate_charge_v1(r.id, p_now, 0, v_more, 0);
-        PERFORM papayya.share_charge_v1(r, c.tenant_id, p_now, 0, v_more);
-    END LOOP;
-    RETURN v_learned;
+    -- what was learned is locked by now; what is new comes last
+    IF p_limits IS NOT NULL OR p_cool > 0 THEN RETURN papayya.learn_rate_v1(c, p_now, p_limits, p_cool, p_reason); END IF;
+    RETURN NULL;
 END $$;
 
 -- What the provider says of the limit of a key and model. It is told a whole minute's amount, and what is left of it.
@@ -153,9 +154,10 @@ DECLARE
 BEGIN
     SELECT max(l) FILTER (WHERE u = 'requests'), max(n) FILTER (WHERE u = 'requests'), max(l) FILTER (WHERE u = 'tokens'), max(n) FILTER (WHERE u = 'tokens')
     INTO v_requests, v_requests_left, v_tokens, v_tokens_left
-    FROM (SELECT x ->> 0 AS u, nullif((x ->> 1)::double precision, 0) AS l, (x ->> 2)::double precision AS n FROM json_array_elements(p_limits) AS x) AS told;
+    FROM (SELECT x.u, CASE WHEN x.l > 0 AND x.l < 'infinity' THEN x.l END AS l, CASE WHEN x.n >= 0 THEN x.n END AS n -- some say -1 for no limit
+          FROM (SELECT x ->> 0 AS u, (x ->> 1)::double precision AS l, (x ->> 2)::double precision AS n FROM json_array_elements(p_limits) AS x) AS x) AS told;
     -- what is far from its end is not worth a row that all calls would queue for
-    IF p_cool IS NULL AND coalesce(v_requests_left > v_requests / 2, true) AND coalesce(v_tokens_left > v_tokens / 2, true) THEN
+    IF coalesce(p_cool, 0) <= 0 AND coalesce(v_requests_left > v_requests / 2, true) AND coalesce(v_tokens_left > v_tokens / 2, true) THEN
         RETURN NULL;
     END IF;
     INSERT INTO papayya.rate AS r (key_id, provider, model, requests, tokens, burst, learned)
@@ -164,9 +166,9 @@ BEGIN
         requests = coalesce(v_requests, r.requests), tokens = coalesce(v_tokens, r.tokens), changed_at = p_now
     RETURNING id INTO v_id;
     UPDATE papayya.rate r SET
-        requests_at = CASE WHEN v_requests_left IS NULL THEN r.requests_at
+        requests_at = CASE WHEN v_requests IS NULL OR v_requests_left IS NULL THEN r.requests_at
                            ELSE p_now + make_interval(secs => greatest(v_requests - v_requests_left, 0) * 60 / v_requests) END,
-        tokens_at = CASE WHEN v_tokens_left IS NULL THEN r.tokens_at
+        tokens_at = CASE WHEN v_tokens IS NULL OR v_tokens_left IS NULL THEN r.tokens_at
                          ELSE p_now + make_interval(secs => greatest(v_tokens - v_tokens_left, 0) * 60 / v_tokens) END,
         cool_until = CASE WHEN p_cool > 0 THEN greatest(r.cool_until, p_now + make_interval(secs => p_cool)) ELSE r.cool_until END,
         reason = CASE WHEN p_cool > 0 THEN p_reason ELSE r.reason END
@@ -175,7 +177,7 @@ BEGIN
 END $$;
 
 -- Let waiting items in: for as much as each limit takes within p_ahead seconds, the tenant first that has had least, each
--- tenant's oldest first. Each gets a pass, and is sent. Returns how many, and after how many seconds to look again.
+-- tenant's oldest first; who is paused takes no part. Each gets a pass, and is sent. Returns how many, and after how many seconds to look again.
 CREATE FUNCTION papayya.admit_v1(p_ahead double precision, p_limit int, OUT admitted int, OUT again double precision)
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -200,12 +202,14 @@ DECLARE
     r papayya.rate;
     v_tenants bigint[]; v_weights numeric[]; v_vtimes double precision[]; v_last bigint[]; v_requests int[]; v_tokens bigint[]; v_open boolean[];
     v_ids bigint[] := '{}';
+    v_paused bigint[];
     v_n int; v_id bigint; v_wants bigint; v_wait double precision; v_began double precision;
 BEGIN
     SELECT * INTO r FROM papayya.rate l WHERE l.id = p_rate FOR NO KEY UPDATE;
+    v_paused := ARRAY(SELECT o.id FROM papayya.run o WHERE o.paused_at IS NOT NULL OR o.draining);
     SELECT array_agg(s.tenant_id), array_agg(t.weight), array_agg(s.vtime), array_agg(0), array_agg(0), array_agg(0), array_agg(true)
     INTO v_tenants, v_weights, v_vtimes, v_last, v_requests, v_tokens, v_open
-    FROM papayya.share s JOIN papayya.tenant t ON t.id = s.tenant_id -- who waits has a share, if an empty one
+    FROM papayya.share s JOIN papayya.tenant t ON t.id = s.tenant_id AND t.paused_at IS NULL -- who waits has a share, if an empty one
     WHERE s.rate_id = p_rate AND EXISTS (SELECT FROM papayya.item i WHERE i.rate_id = p_rate AND i.tenant_id = s.tenant_id AND i.state = 'waiting');
     WHILE cardinality(v_ids) < p_limit LOOP
         SELECT u.n INTO v_n FROM unnest(v_vtimes, v_open) WITH ORDINALITY AS u (v, open, n)
@@ -213,6 +217,7 @@ BEGIN
         EXIT WHEN NOT FOUND;
         SELECT i.id, coalesce(i.wants, 0) INTO v_id, v_wants FROM papayya.item i
         WHERE i.rate_id = p_rate AND i.tenant_id = v_tenants[v_n] AND i.state = 'waiting' AND i.id > v_last[v_n]
+          AND i.run_id <> ALL (v_paused)
         ORDER BY i.id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
         IF NOT FOUND THEN v_open[v_n] := false; CONTINUE; END IF;
         v_wait := papayya.rate_wait_v1(r, v_soon, v_wants);
@@ -239,6 +244,14 @@ BEGIN
            passes = coalesce(i.passes, '{}') || p_rate
     WHERE i.id = ANY (v_ids);
 END $$;
+
+-- Nobody waits for a limit any more: it is gone. Who is being looked at just now leaves at the next look, or when due.
+CREATE FUNCTION papayya.leave_room_v1(p_rate bigint) RETURNS SETOF bigint
+    LANGUAGE sql AS $$
+    UPDATE papayya.item i SET due_at = papayya.now(), rate_id = NULL
+    WHERE i.id IN (SELECT o.id FROM papayya.item o WHERE o.rate_id = p_rate AND o.state = 'waiting' ORDER BY o.id FOR NO KEY UPDATE SKIP LOCKED)
+    RETURNING i.id
+    $$;
 
 -- A rate limit by name: SELECT papayya.set_limit_v1(tenant => 'acme', tokens => 100000). Without a tenant it is shared by all.
 -- NULL for requests and tokens alike takes it away. Returns its id.
@@ -275,7 +288,7 @@ CREATE FUNCTION papayya.remove_limit_v1(p_id bigint) RETURNS bigint
 BEGIN
     DELETE FROM papayya.rate r WHERE r.id = p_id;
     IF NOT FOUND THEN RETURN NULL; END IF;
-    UPDATE papayya.item i SET due_at = papayya.now(), rate_id = NULL WHERE i.rate_id = p_id AND i.state = 'waiting';
+    PERFORM papayya.leave_room_v1(p_id);
     RETURN p_id;
 END $$;
 
