@@ -124,7 +124,7 @@ class AsyncEngine:
             if ours:
                 return ended
         elif isinstance(error, Exception):
-            waiting = self._throttling(execution, error)
+            waiting = self.throttling(execution, error)
             if waiting is not None:
                 return await self.stop(execution, execution.trip(waiting))
             return await self.fail(execution, error)
@@ -132,7 +132,7 @@ class AsyncEngine:
             await aio.finish(lambda: self.abandon(execution))
         raise error
 
-    def _throttling(self, execution: Execution, error: Exception) -> Signal | None:
+    def throttling(self, execution: Execution, error: BaseException) -> Signal | None:
         """An item that came upon a provider's limit waits; it has not failed."""
         if not self._settings.throttle or not execution.enforce or not execution.fence:
             return None

@@ -41,7 +41,7 @@ def run_body(
         raise
     except (Exception, Signal) as error:  # noqa: BLE001 - each kind has its own ending
         raised = error
-        ended = surely(lambda: engine.end_raised(execution, raised))
+        ended = surely(lambda: _end_raised(delivery, execution, raised))
     except BaseException as error:  # noqa: BLE001 - what ends this process is not kept waiting
         ended = engine.end_raised(execution, error)
     else:
@@ -49,6 +49,14 @@ def run_body(
     if execution.tell is not None and ended.state in ("completed", "failed", "cancelled"):
         delivery.untold = execution.item_id
     return _conclude(task, delivery, ended)
+
+
+def _end_raised(delivery: Delivery, execution: Execution, error: BaseException) -> Ended:
+    """End a dispatch whose body raised. An eager task does not wait: nothing would bring it again."""
+    engine = runtime().engine()
+    if delivery.request.is_eager and execution.latch is None and isinstance(error, Exception):
+        return engine.fail(execution, error)
+    return engine.end_raised(execution, error)
 
 
 def _execution(task: Task[..., Any], delivery: Delivery, received: Received) -> Execution:
@@ -70,6 +78,8 @@ def _end_by_celery(delivery: Delivery, execution: Execution, wish: TaskPredicate
     engine = runtime().engine()
     if delivery.handed:
         raise wish
+    if (latch := execution.latch) is not None:
+        return surely(lambda: engine.stop(execution, latch))
     if isinstance(wish, Reject):
         execution.tell = None  # Celery starts nothing after it
     if isinstance(wish, Retry) and delivery.request.is_eager and not deliveries.throws():

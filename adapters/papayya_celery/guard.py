@@ -80,6 +80,8 @@ def _deliver(
         case "pause" | "wait" | "drain":
             state = {"pause": "paused", "wait": "waiting"}.get(opened.verdict, "queued")
             states.show_parked(task, request, state, reason)
+            result = runtime().engine().results([received.item_id])[received.item_id]
+            states.show_end_again(task, request, result)
             raise Ignore(reason)
         case _:  # busy, drop: another copy of the message has the item
             logger.info("task %s is left to another copy of its message: %s", request.id, reason)

@@ -1,4 +1,4 @@
-"""Where we hold on to Celery: four functions, each wrapped once per process, for installed apps only.
+"""Where we hold on to Celery: five functions, each wrapped once per process, for installed apps only.
 
 Signals would not do: their receivers cannot stop a task, and what they raise is swallowed.
 """
@@ -16,7 +16,7 @@ from celery.app.task import Task as Base
 from celery.backends import base
 from celery.utils.imports import qualname
 
-from papayya_celery import apps, cohorts, deliveries, publishing
+from papayya_celery import apps, cohorts, deliveries, publishing, retrying
 from papayya_celery.guard import guarded
 from papayya_core import redaction
 from papayya_core.runtime import runtime
@@ -40,6 +40,7 @@ def apply() -> None:
     _done.add("all")
     _wrap_tracer()
     _wrap_strategy()
+    Base.retry = retrying.wrap(Base.retry)  # type: ignore[method-assign]
     AMQP._create_task_sender = _wrap_sender(AMQP._create_task_sender)  # type: ignore[attr-defined]  # noqa: SLF001
     for cls in (base.Backend, base.BaseKeyValueStoreBackend, *_redis()):
         _wrap_backend(cls)

@@ -53,7 +53,7 @@ def show_revoked(task: Task[..., Any], request: Any, reason: str) -> None:
 
 
 def show_end_again(task: Task[..., Any], request: Any, result: ItemResult) -> None:
-    """Show an end that RETRY was written over: a retry without delay may end before that."""
+    """Show an end that RETRY or our own states were written over: it may come before them."""
     shown = _ENDS.get(result.state)
     if shown is None or result.error is not None or is_known(task, request):
         return
