@@ -75,6 +75,17 @@ class Tending(Protocol):
 
 
 @runtime_checkable
+class Admitting(Protocol):
+    """A carrier that may have only so many items of a tenant with its broker."""
+
+    def admit(self, books: Books, scopes: Sequence[str]) -> float | None:
+        """Make those due for which there is room; ``scopes``: those that this process leads.
+
+        Returns the seconds until it is worth another look; None: it holds nothing back.
+        """
+
+
+@runtime_checkable
 class Returning(Protocol):
     """A carrier whose items can do without us."""
 

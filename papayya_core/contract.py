@@ -109,7 +109,8 @@ class Intake(NamedTuple):
     """Where messages are submitted: run (with the label it is made with), carrier and agent.
 
     ``seal``: their run has no other input. ``resend``: seconds until the pump may send what nobody
-    has opened.
+    has opened. ``most``: of a tenant's messages so many may be with the broker, the others wait in
+    line; None: all may. ``delay``: seconds after which they are wanted.
     """
 
     run: str
@@ -118,10 +119,15 @@ class Intake(NamedTuple):
     carrier: str
     agent: str
     resend: float
+    most: int | None = None
+    delay: float = 0.0
 
 
 class Captured(NamedTuple):
-    """What capture made of a submission; ``seq`` is its place in the batch."""
+    """What capture made of a submission; ``seq`` is its place in the batch.
+
+    ``in_line``: it is not to be sent yet, the pump does that.
+    """
 
     seq: int
     item_id: int
@@ -130,6 +136,7 @@ class Captured(NamedTuple):
     state: ItemState
     fresh: bool
     deliveries: int = 0
+    in_line: bool = False
 
 
 class StepKey(NamedTuple):

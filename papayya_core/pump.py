@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from papayya_core import owner as owners
 from papayya_core import redaction, spool_replay
-from papayya_core.carriers import Holding, Tending, served
+from papayya_core.carriers import Admitting, Holding, Tending, served
 from papayya_core.contract import Send
 from papayya_core.execution import live_fences
 from papayya_core.outliers import OutlierWatch
@@ -48,13 +48,17 @@ class Swept(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """What one turn of the pump did; ``again``: seconds until another limit lets items in."""
+    """What one turn of the pump did; ``again``: seconds until more items may be let in or out."""
 
     leading: bool
     swept: list[Swept]
     woken: int
     sent: int
     again: float | None = None
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    return min((each for each in (one, other) if each is not None), default=None)
 
 
 class Pump:
@@ -104,7 +108,7 @@ class Pump:
     def _bring(self, led: dict[str, Carrier], *, leading: bool) -> tuple[int, int, float | None]:
         """Queue what waited, and send; return how many of each, and when to look again."""
         [[woken]] = self._store.fetch("wake", {"limit": _BATCH}) if leading else [[0]]
-        again = self._admit() if leading else None
+        again = _sooner(self._admit() if leading else None, self._let_out(led))
         sent = self._send(led)
         self._recall()
         return woken, sent, again
@@ -163,6 +167,20 @@ class Pump:
         """Return the carriers by the names that this pump leads: who serves them sends for all."""
         found = served(self._plugins.carriers().values())
         return {name: carrier for name, carrier in found.items() if self._lead(f"send {name}")}
+
+    def _let_out(self, led: dict[str, Carrier]) -> float | None:
+        """Let carriers make due what they hold back."""
+        again: float | None = None
+        for carrier in {id(one): one for one in led.values()}.values():
+            if isinstance(carrier, Admitting):
+                names = [name for name, one in led.items() if one is carrier]
+                try:
+                    again = _sooner(again, carrier.admit(self._store, names))
+                except Exception:
+                    logger.exception(
+                        "carrier %s could not let items out; again later", carrier.name
+                    )
+        return again
 
     def _tend(self, led: dict[str, Carrier]) -> None:
         """Let carriers look after their own books, a few times per lease."""

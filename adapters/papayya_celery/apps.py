@@ -30,6 +30,7 @@ class Installation:
     only: Only = None
     recover: Mapping[str, bool] = field(default_factory=dict)
     pump: bool = True
+    admission: int | None = None
     number: int = field(default_factory=itertools.count().__next__)
     _agents: dict[str, Agent] = field(default_factory=dict)
 

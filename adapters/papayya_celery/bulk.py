@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from papayya_celery import apps, capture, deliveries, publishing
+from papayya_celery import apps, deliveries, publishing
 from papayya_celery.carried import HEADER
 from papayya_celery.naming import Choice, Message, check_choice, choose
 from papayya_core import codec, context
@@ -125,14 +125,12 @@ class _Bulk:
         ones = [(out, out.one) for out in batch if out.one is not None]
         if not ones:
             return
-        named = ones[0][0].named
-        assert named is not None  # noqa: S101 - what is collected has a name
-        into = capture.intake(named, self._task.name, ones[0][0].delay)._replace(seal=False)
+        into = ones[0][0].intake(self._inst)._replace(seal=False)
         found = runtime().engine().store.publish([one for _, one in ones], into)
         with self._task.app.producer_or_acquire() as producer:
             for (out, _), captured in zip(ones, found, strict=True):
                 out.captured(captured)
-                if captured.fresh:
+                if captured.fresh and not captured.in_line:
                     producer.publish(out.data, **out.options)
 
     def seal(self) -> None:

@@ -77,10 +77,16 @@ def submission(
     )
 
 
-def intake(named: Named, agent: str, delay: float = 0.0) -> Intake:
-    """Say where the messages of one publish go; ``delay``: seconds that Celery holds them back."""
-    resend = runtime().settings.lease_seconds + delay
-    return Intake(named.run, named.label, named.seal, named.carrier, agent, resend)
+def intake(named: Named, agent: str, delay: float = 0.0, most: int | None = None) -> Intake:
+    """Say where the messages of one publish go; ``delay``: seconds that Celery holds them back.
+
+    ``most``: of a tenant's messages so many may be with the broker.
+    """
+    settings = runtime().settings
+    resend = settings.lease_seconds + delay
+    if settings.mode != "enforce":
+        most = None
+    return Intake(named.run, named.label, named.seal, named.carrier, agent, resend, most, delay)
 
 
 def capture(batch: Sequence[Submission], into: Intake) -> list[Captured] | None:

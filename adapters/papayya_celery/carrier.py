@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from papayya_core.codec import Encoders
 
 logger = redaction.logger("papayya.celery")
+_BATCH = 500
+_SOON, _LOOK = 0.1, 0.5  # seconds between two looks, with and without messages in line
 
 
 class CeleryCarrier:
@@ -44,6 +46,17 @@ class CeleryCarrier:
                 queues = _Queues(app)
                 for send, envelope in batch:
                     _send(app, producer, queues, send, envelope)
+
+    def admit(self, books: Books, scopes: Sequence[str]) -> float | None:
+        """Let messages out of line for which there is room; see ``install(admission=…)``."""
+        found, again = apps.by_carrier(), None
+        for scope in scopes:
+            most = found[scope].admission if scope in found else None
+            params = {"carrier": scope, "most": most, "limit": _BATCH}
+            [[_, more]] = books.fetch("let_out", params)
+            if most is not None or more:
+                again = min(again or _LOOK, _SOON if more else _LOOK)
+        return again
 
     def tend(
         self, books: Books, scopes: Sequence[str], quiet: float, encoders: Encoders | None

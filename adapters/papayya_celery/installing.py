@@ -27,6 +27,7 @@ def install(
     only: Only = None,
     recover: Mapping[str, bool] | None = None,
     pump: bool = True,
+    admission: int | None = None,
 ) -> None:
     """Make the tasks of an app items, before or after they are defined.
 
@@ -36,8 +37,12 @@ def install(
     (``"billing.*"``), or a function of the name; without it every task but Celery's own.
     ``recover``: patterns of tasks whose body must not be run twice, with False: an item whose
     worker died in it fails instead. ``pump``: whether this app's workers also send again what is
-    due or lost.
+    due or lost. ``admission``: so many messages of a tenant may be with the broker at a time; the
+    others wait in Postgres, and the pump sends them, the tenants in turn. None: all may.
     """
+    if admission is not None and (isinstance(admission, bool) or admission < 1):
+        msg = f"admission= is how many messages of a tenant the broker may have, not {admission!r}"
+        raise ValueError(msg)
     for choice, what in ((tenant, "tenant"), (item, "item"), (run, "run")):
         check_choice(choice, what)
     if only is not None and not callable(only):
@@ -46,7 +51,7 @@ def install(
         app = app._get_current_object()  # noqa: SLF001
     if apps.of(app) is not None:
         logger.warning("papayya_celery.install was called again on this app; the last call counts")
-    inst = Installation(app, tenant, item, run, only, dict(recover or {}), pump)
+    inst = Installation(app, tenant, item, run, only, dict(recover or {}), pump, admission)
     apps.remember(inst)
     patches.apply()
     patches.wrap_existing_sender(app)

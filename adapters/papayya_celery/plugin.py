@@ -34,6 +34,11 @@ class LazyCarrier:
         """Publish messages that run without us."""
         self._real().hand_back(sends, delays)
 
+    def admit(self, books: Any, scopes: Sequence[str]) -> float | None:
+        """Let messages out of line."""
+        found: float | None = self._real().admit(books, scopes)
+        return found
+
     def tend(self, books: Any, scopes: Sequence[str], quiet: float, encoders: Any) -> None:
         """Complete what a flushed broker or backend has forgotten."""
         self._real().tend(books, scopes, quiet, encoders)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from papayya_celery.apps import Installation
     from papayya_celery.deliveries import Delivery
     from papayya_celery.identity import Named
-    from papayya_core.contract import Captured, Submission
+    from papayya_core.contract import Captured, Intake, Submission
 
 _BODY_PARTS = 3
 
@@ -63,11 +63,17 @@ class Outgoing:
     named: Named | None = None
     one: Submission | None = None
     item: int | None = None
+    in_line: bool = False
 
     @property
     def delay(self) -> float:
         """Seconds for which Celery itself holds it back."""
         return envelopes.delay_of(self.options["headers"])
+
+    def intake(self, inst: Installation) -> Intake:
+        """Say where it goes."""
+        assert self.named is not None  # noqa: S101 - only messages that make items are captured
+        return capture.intake(self.named, self.agent, self.delay, inst.admission)
 
     def captured(self, found: Captured | None) -> None:
         """Write the header, with the item if there is one."""
@@ -75,7 +81,7 @@ class Outgoing:
         assert named is not None  # noqa: S101 - only messages that make items are captured
         facts = Carried(named.run, named.tenant, named.parent, key=named.key)
         if found is not None:
-            self.item = found.item_id
+            self.item, self.in_line = found.item_id, found.in_line
             facts = Carried(named.run, named.tenant, named.parent, self.item)
         self.options["headers"][HEADER] = carried.write(facts)
 
@@ -121,8 +127,10 @@ class _Producer:
                 if (collected := _COLLECTED.get()) is not None:
                     collected.append(out)
                     return None
-                found = capture.capture([out.one], capture.intake(out.named, out.agent, out.delay))
+                found = capture.capture([out.one], out.intake(self._inst))
                 out.captured(found[0] if found else None)
+        if self._out.in_line:  # the pump sends it
+            return None
         self._out.options["retry"] = options.get("retry")
         return self._producer.publish(self._out.data, **self._out.options)
 

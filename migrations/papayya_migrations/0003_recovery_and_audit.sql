@@ -101,7 +101,7 @@ CREATE FUNCTION papayya.claim_sends_v1(p_carriers text[], p_backoff double preci
                    codec smallint, envelope bytea, ended boolean, overtaken boolean)
     LANGUAGE sql AS $$
     WITH due AS (
-        SELECT i.id FROM papayya.item i JOIN papayya.run r ON r.id = i.run_id JOIN papayya.tenant t ON t.id = i.tenant_id
+        SELECT i.id, i.send_at FROM papayya.item i JOIN papayya.run r ON r.id = i.run_id JOIN papayya.tenant t ON t.id = i.tenant_id
         WHERE i.send_at <= papayya.now() AND coalesce(i.carrier, r.carrier) = ANY (p_carriers)
           AND ((i.state = 'queued' AND NOT r.draining AND r.paused_at IS NULL AND t.paused_at IS NULL) OR i.finished_at IS NOT NULL)
         ORDER BY i.send_at LIMIT p_limit FOR NO KEY UPDATE OF i SKIP LOCKED
@@ -112,14 +112,14 @@ CREATE FUNCTION papayya.claim_sends_v1(p_carriers text[], p_backoff double preci
         WHERE i.id = ANY (ARRAY(SELECT id FROM due)) RETURNING i.*
     )
     SELECT s.id, s.key, r.name, coalesce(s.carrier, r.carrier), a.name, t.name, s.dispatch_no, s.envelope_hash, s.sends,
-           extract(epoch FROM s.parked + coalesce(papayya.now() - s.parked_at, '0')), s.input_digest, p.codec, p.body,
-           s.finished_at IS NOT NULL,
+           extract(epoch FROM s.parked + coalesce(papayya.now() - s.parked_at, '0') + s.throttled + coalesce(papayya.now() - s.throttled_at, '0')),
+           s.input_digest, p.codec, p.body, s.finished_at IS NOT NULL,
            s.sends > 1 AND EXISTS (SELECT FROM papayya.item j WHERE j.id BETWEEN s.id + 1 AND s.id + 1000 AND j.agent_id = s.agent_id
                                    AND j.created_at > s.created_at AND j.started_at IS NOT NULL)
-    FROM sent s JOIN papayya.run r ON r.id = s.run_id JOIN papayya.agent a ON a.id = s.agent_id
+    FROM sent s JOIN due ON due.id = s.id JOIN papayya.run r ON r.id = s.run_id JOIN papayya.agent a ON a.id = s.agent_id
     JOIN papayya.tenant t ON t.id = s.tenant_id
     LEFT JOIN papayya.payload p ON p.tenant_id = s.tenant_id AND p.hash = s.envelope_hash
-    WHERE s.send_at IS NOT NULL
+    WHERE s.send_at IS NOT NULL ORDER BY due.send_at, s.id
     $$;
 
 -- Be the leader of a role, or stay it. A row, not a session lock: it works behind a pooler.
@@ -169,7 +169,7 @@ BEGIN
     UPDATE papayya.item i SET state = 'cancelled', reason = p_reason, finished_at = papayya.now(), due_at = NULL, paused_by = NULL,
            -- a message on its way learns it on arrival; where there is none, one is sent
            send_at = CASE WHEN i.envelope_hash IS NULL OR i.state = 'running' THEN NULL
-                          WHEN i.state = 'queued' THEN i.send_at ELSE papayya.now() END,
+                          WHEN i.state = 'queued' THEN coalesce(i.send_at, papayya.now()) ELSE papayya.now() END,
            (cost_nusd, tokens, steps, calls, unpriced, uncertain_nusd) = (SELECT * FROM papayya.item_sum_v1(i.id))
     FROM papayya.run r
     WHERE r.id = i.run_id AND (p_run IS NULL OR r.name = p_run) AND (p_items IS NULL OR i.id = ANY (p_items))

@@ -190,7 +190,7 @@ BEGIN
         ON CONFLICT DO NOTHING;
     END IF;
     UPDATE papayya.item i SET dispatch_no = i.dispatch_no + 1, sends = 1, envelope_hash = coalesce(p_hash, i.envelope_hash),
-           send_at = papayya.now() + make_interval(secs => p_delay + p_resend)
+           send_at = papayya.now() + make_interval(secs => p_delay + p_resend), throttled_at = NULL
     WHERE i.id = p_item AND i.state IN ('waiting', 'queued') RETURNING i.dispatch_no INTO dispatch_no;
 END $$;
 
@@ -233,7 +233,7 @@ CREATE FUNCTION papayya.hand_back_v1(p_run text, p_carriers text[], p_limit int)
         FROM papayya.item i JOIN papayya.run r ON r.id = i.run_id
         WHERE (p_run IS NULL OR r.name = p_run) AND coalesce(i.carrier, r.carrier) = ANY (p_carriers)
           AND i.envelope_hash IS NOT NULL
-          AND (i.state = 'paused' OR (i.state = 'waiting' AND i.send_at IS NULL) OR (i.state = 'queued' AND i.send_at <= papayya.now()))
+          AND (i.state = 'paused' OR (i.state = 'waiting' AND i.send_at IS NULL) OR (i.state = 'queued' AND coalesce(i.send_at <= papayya.now(), true)))
         ORDER BY i.id LIMIT p_limit FOR NO KEY UPDATE OF i SKIP LOCKED
     ), back AS (
         UPDATE papayya.item i SET state = 'cancelled', reason = 'handed back to ' || coalesce(split_part(i.carrier, ':', 1), 'its carrier'),
@@ -245,7 +245,8 @@ CREATE FUNCTION papayya.hand_back_v1(p_run text, p_carriers text[], p_limit int)
         FROM papayya.cohort_part p JOIN held ON held.id = p.item_id WHERE c.id = p.cohort_id AND c.fired_at IS NULL
     )
     SELECT s.id, s.key, r.name, coalesce(s.carrier, r.carrier), a.name, t.name, s.dispatch_no, s.hash, s.sends,
-           extract(epoch FROM s.parked + coalesce(papayya.now() - s.parked_at, '0')), s.input_digest, p.codec, p.body, s.delay
+           extract(epoch FROM s.parked + coalesce(papayya.now() - s.parked_at, '0') + s.throttled + coalesce(papayya.now() - s.throttled_at, '0')),
+           s.input_digest, p.codec, p.body, s.delay
     FROM back s JOIN papayya.run r ON r.id = s.run_id JOIN papayya.agent a ON a.id = s.agent_id
     JOIN papayya.tenant t ON t.id = s.tenant_id
     JOIN papayya.payload p ON p.tenant_id = s.tenant_id AND p.hash = s.hash

@@ -156,6 +156,31 @@ SELECT item_id, item_ordinal, item_state, fresh, deliveries
 FROM papayya.publish_one_v1(%s, %s, %s, %s, %s, %s, %s::float8, %s, %s, %b, %s, %b, %s::int, %s::int, %b, %b, %s::int, %s::int, %b,
                             %s, %s::int, %s, %s);
 
+-- name: publish_in_line
+-- Messages and their items; of these some may have to wait in line.
+WITH made AS MATERIALIZED (
+    SELECT * FROM papayya.publish_v1(%(run)s, %(label)s, %(seal)s, %(carrier)s, %(agent)s, %(source)s, %(doc)s::json, %(bodies)b::bytea[],
+                                     %(envelopes)b::bytea[], %(resend)s::float8)
+), line AS MATERIALIZED (
+    SELECT papayya.line_up_v1(ARRAY(SELECT item_id FROM made WHERE fresh ORDER BY seq), %(most)s::int, %(delay)s::float8) AS items
+)
+SELECT seq, item_id, item_key, item_ordinal, item_state, fresh, deliveries, item_id = ANY (line.items) AS in_line
+FROM made, line ORDER BY seq;
+
+-- name: publish_one_in_line
+-- One message and its item, which may have to wait in line.
+WITH made AS MATERIALIZED (
+    SELECT * FROM papayya.publish_one_v1(%s, %s, %s, %s, %s, %s, %s::float8, %s, %s, %b, %s, %b, %s::int, %s::int, %b, %b, %s::int,
+                                         %s::int, %b, %s, %s::int, %s, %s)
+)
+SELECT item_id, item_ordinal, item_state, fresh, deliveries,
+       item_id = ANY (papayya.line_up_v1(CASE WHEN fresh THEN ARRAY[item_id] END, %s::int, %s::float8)) AS in_line
+FROM made;
+
+-- name: let_out
+-- Items in line for which there is room.
+SELECT let_out, more FROM papayya.let_out_v1(%(carrier)s, %(most)s::int, %(limit)s::int);
+
 -- name: hand_over
 -- The worker's own message for the item in its hand.
 SELECT verdict, dispatch_no

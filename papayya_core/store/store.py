@@ -404,12 +404,16 @@ class Store:
         """Submit messages before their broker sees them; the run and agent are made when new."""
         if len(batch) == 1 and batch[0].refusal is None:
             params = rows.message_params(batch[0], into, self._owner)
-            [[item_id, ordinal, *rest]] = self.fetch("publish_one", params, patience)
+            name = "publish_one"
+            if into.most is not None:
+                name, params = "publish_one_in_line", (*params, into.most, into.delay)
+            [[item_id, ordinal, *rest]] = self.fetch(name, params, patience)
             return [Captured(0, item_id, batch[0].key, ordinal, *rest)]
         doc, bodies = rows.submission_doc(batch)
         envelopes = [one.envelope.data if one.envelope else None for one in batch]
         fields = into._asdict() | {"source": self._owner, "doc": doc, "bodies": bodies}
-        found = self.fetch("publish", fields | {"envelopes": envelopes}, patience)
+        name = "publish" if into.most is None else "publish_in_line"
+        found = self.fetch(name, fields | {"envelopes": envelopes}, patience)
         return [Captured(*row) for row in found]
 
     def hand_over(
