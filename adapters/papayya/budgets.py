@@ -41,7 +41,8 @@ class Budgets:
     """Caps on what is spent, in US dollars or tokens. They count at once, in all workers.
 
     A budget is of a tenant, run, agent and key of a provider: of one of them, or of what fits all
-    that are given. In the mode `off` nothing is kept.
+    that are given. In the mode `off` nothing is kept. Each method asks Postgres, and blocks: a
+    coroutine calls it by `asyncio.to_thread`.
     """
 
     def set(
@@ -98,7 +99,7 @@ class Limits:
 
     A limit is of a tenant, key, provider and model (a pattern): of one of them, or of what fits all
     that are given. Without a tenant all tenants share it, in fair turns. In the mode `off` nothing
-    is kept.
+    is kept. Each method asks Postgres, and blocks: a coroutine calls it by `asyncio.to_thread`.
     """
 
     def set(

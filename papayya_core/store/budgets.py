@@ -168,13 +168,12 @@ def put(connection: Connection, want: Wanted) -> Change:
     """
     params: dict[str, object] = {"usd": None, "tokens": None, want.unit: want.amount}
     params |= {"per": want.per, "timezone": want.timezone, **want.account}
-    with connection.transaction():
-        for name, find in (("run", find_run), ("key", keys.find_key)):
-            if (given := want.account[name]) is not None:
-                find(connection, given)
-        before = _exactly(connection, want.account, unit=want.unit, per=want.per)
-        [number] = _run(connection, "set_budget", params)
-        [after] = _read(connection, id=number)
+    for name, find in (("run", find_run), ("key", keys.find_key)):
+        if (given := want.account[name]) is not None:
+            find(connection, given)
+    before = _exactly(connection, want.account, unit=want.unit, per=want.per)
+    [number] = _run(connection, "set_budget", params)  # alone: whoever settles waits for its commit
+    [after] = _read(connection, id=number)
     return Change(before[0] if before else None, after)
 
 

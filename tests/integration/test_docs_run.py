@@ -22,6 +22,15 @@ RUN = [name for name in RUN if name != ELSEWHERE]
 PATIENCE = 100  # seconds
 PUMP = ["papayya", "pump", "--once"]
 RETRY = ["papayya", "retry", "granted"]
+MONEY = [
+    "budget set --tenant acme --usd 40 --per month",
+    "budget set --tenant acme --usd 50 --per month",
+    "budget remove --tenant acme",
+    "limit set --tenant acme --tokens 1000",
+    "limit remove --tenant acme",
+    "tenants set acme --weight 2",
+    "keys name openai/0123456789abcdef production",
+]
 WORK = """
 from papayya import agent, run
 
@@ -106,7 +115,14 @@ def test_granted_permissions_suffice(papayya_database: str, tmp_path: Path) -> N
             url = make_conninfo(papayya_database, user="papayya_worker")
             env = environment(url) | {"PAPAYYA_DATABASE_URL": url, "PAPAYYA_RUN_ID": "granted"}
             (tmp_path / "work.py").write_text(WORK, encoding="utf-8")
-            for words in (["python", "work.py"], ["papayya", "audit", "granted"], PUMP, RETRY):
+            money = [["papayya", *words.split()] for words in MONEY]
+            for words in (
+                ["python", "work.py"],
+                ["papayya", "audit", "granted"],
+                PUMP,
+                RETRY,
+                *money,
+            ):
                 code, output = _start(words, tmp_path, env)
                 assert code == 0, output
         finally:
