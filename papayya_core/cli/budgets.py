@@ -11,7 +11,7 @@ from rich.text import Text
 
 from papayya_core.cli import documents, show
 from papayya_core.cli.act import Ambiguous
-from papayya_core.cli.budgetwords import amount, document, left, next_steps, words
+from papayya_core.cli.budgetwords import amount, document, left, next_steps, renews, words
 from papayya_core.cli.state import NAME, Cli, Command, Section, pass_cli
 from papayya_core.store import accounts, budgets, reads
 from papayya_core.store.budgets import Account, Budget, Period, Unit, parked_by
@@ -86,9 +86,17 @@ def budget(ctx: click.Context, cli: Cli, /, limit: int, as_json: bool, **account
 def _line(one: Budget) -> tuple[show.Cell, ...]:
     cells = (amount(one, one.spent, bare=True), amount(one, one.held, bare=True))
     rest = Text(left(one, bare=True), style="" if one.left > 0 else "bold yellow")
-    renews = "never" if one.renews_at is None else f"{show.moment(one.renews_at)} ({one.timezone})"
     whose = show.name(accounts.words(one.account))
-    return str(one.id), whose, amount(one, one.amount), one.per, *cells, rest, one.parked, renews
+    return (
+        str(one.id),
+        whose,
+        amount(one, one.amount),
+        one.per,
+        *cells,
+        rest,
+        one.parked,
+        renews(one),
+    )
 
 
 @budget.command("set", cls=Command)

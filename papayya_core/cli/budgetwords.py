@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from papayya_core.cli import show
 from papayya_core.cli.pricing import usd
@@ -27,6 +28,17 @@ def left(one: Budget, *, bare: bool = False) -> str:
     if one.overdraft:
         return f"over by {amount(one, one.overdraft, bare=bare)}"
     return amount(one, one.left, bare=True) if bare else f"{amount(one, one.left)} left"
+
+
+def renews(one: Budget) -> str:
+    """Show when a budget starts anew, in its own time zone."""
+    if one.renews_at is None:
+        return "never"
+    try:
+        zone = ZoneInfo(one.timezone)
+    except (ValueError, OSError, ZoneInfoNotFoundError):  # Postgres knows more names than some do
+        return f"{show.moment(one.renews_at)} here"
+    return f"{one.renews_at.astimezone(zone):%Y-%m-%d %H:%M} {one.timezone}"
 
 
 def words(one: Budget) -> str:
@@ -55,7 +67,7 @@ def next_steps(
     sent, scripts = sum(each.sent for each in parked), sum(each.scripts for each in parked)
     if sent + scripts and one.left <= 0 and not gone:
         stay = "item stays" if sent + scripts == 1 else "items stay"
-        until = f", or wait until it renews, {show.moment(one.renews_at)}" if one.renews_at else ""
+        until = f", or wait until it renews, {renews(one)}" if one.renews_at else ""
         return [f"{sent + scripts:,} {stay} parked: nothing is left. Raise it further{until}."]
     said = []
     if sent:

@@ -71,7 +71,7 @@ def test_set(filled: World) -> None:
     )
     [cells] = table("budget")
     assert cells[1:8] == ["tenant", "acme", "$40.50", "month", "$0.10", "$0.00", "$40.40"]
-    assert cells[-1] == "(UTC)"
+    assert cells[-2:] == ["00:00", "UTC"]
 
 
 def test_change(filled: World) -> None:
@@ -124,6 +124,7 @@ def test_time_zones(filled: World) -> None:
     papayya(*day, "--usd", "2")
     [one] = papayya_json("budget")["budgets"]
     assert (one["timezone"], one["since"][11:16]) == ("Asia/Tokyo", "15:00")
+    assert "00:00 Asia/Tokyo" in papayya("budget").stdout
     wrong = papayya(*day, "--usd", "1", "--timezone", "Europe/Bielefeld", code=1).stderr
     assert "no time zone Europe/Bielefeld" in wrong
     assert "pg_timezone_names" in wrong
