@@ -159,7 +159,7 @@ class AsyncCalls:
             with unlocking(execution):
                 return Recorded(status, fields, rows.unpack_bytes(number, body))
         execution.passes = ()
-        held.clamped = None if clamped is None else max(1, clamped // held.asked.samples)
+        held.clamped = None if clamped is None else clamped // held.asked.samples
         if reason is not None:
             check = "would_pause" if rate is None else "would_wait"
             execution.note_once(check, reason, step.n if step is not None else None)

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
-from papayya import endings, limits, off, runs
+from papayya import endings, limits, loops, off, runs
 from papayya.items import Items, Later
 from papayya.submissions import Job, Prepared, prepare, refuse
 from papayya_core import context, redaction, rules, sync
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from papayya_core.execution import Execution
 
 logger = redaction.logger("papayya")
+
+_LOOK = 0.1
 
 
 def call(agent: AgentFunction[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -48,9 +51,21 @@ def call(agent: AgentFunction[Any, Any], args: tuple[Any, ...], kwargs: dict[str
     job.unstored = one.unstored
     result = items.proceed(job, opened)
     while isinstance(result, Later):
-        sync.sleep(result.delay)
+        here.start_pump()  # it lets in what waits for a rate limit
+        _hold_back(job.item_id, result.delay)
         result = items.attempt(job)
     return endings.unwrap(result, parent, run)
+
+
+def _hold_back(item_id: int, delay: float) -> None:
+    """Wait until an item is due, or was let in before."""
+    until = time.monotonic() + delay
+    loops.hold(item_id)
+    try:
+        while (left := until - time.monotonic()) > 0 and not loops.is_woken(item_id):
+            sync.sleep(min(left, _LOOK))
+    finally:
+        loops.let_go(item_id)
 
 
 def _prepared(

@@ -146,7 +146,7 @@ BEGIN
     END IF;
     -- what has no price takes no part in budgets of money
     h := papayya.hold_budgets_v1(i.tenant_id, i.run_id, i.agent_id, v_key, v_now, CASE WHEN v_money THEN 0 ELSE bound_nusd END, v_tokens,
-                                 p_floor, CASE WHEN p_clamp THEN p_output END, p_fact OR NOT p_enforce);
+                                 p_floor, CASE WHEN p_clamp THEN p_output END, 16 * p_samples, p_fact OR NOT p_enforce); -- providers refuse less
     reason := h.reason; budget_id := h.budget_id; wants := h.wants; clamped := h.clamped;
     IF h.verdict <> 'go' THEN
         verdict := CASE h.verdict WHEN 'pause' THEN 'exhausted' ELSE h.verdict END; delay := 1; RETURN;

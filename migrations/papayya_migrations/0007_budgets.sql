@@ -171,12 +171,12 @@ CREATE FUNCTION papayya.budget_text_v1(b papayya.budget) RETURNS text
     $$;
 
 -- Hold on all budgets that apply, or on none. p_nusd, p_tokens: at most, NULL without a bound. p_floor, p_output: for a clamp,
--- what the prompt alone costs, and the tokens of output; NULL: it is not to be clamped. p_force: whatever is left (an observer, a
+-- what the prompt alone costs, and the tokens of output; NULL: it is not to be clamped, and never below p_least. p_force: whatever is left (an observer, a
 -- fact). clamped: tokens of output that were held instead of p_output.
 -- Verdicts: go · wait (others hold what is left) · pause (nothing of it will come back), with the budget and what it lacks.
 CREATE FUNCTION papayya.hold_budgets_v1(
     p_tenant bigint, p_run bigint, p_agent bigint, p_key bigint, p_at timestamptz, p_nusd bigint, p_tokens bigint,
-    p_floor bigint, p_output bigint, p_force boolean,
+    p_floor bigint, p_output bigint, p_least bigint, p_force boolean,
     OUT verdict text, OUT holds papayya.held[], OUT budget_id bigint, OUT wants bigint, OUT reason text, OUT clamped bigint)
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -189,7 +189,7 @@ DECLARE
 BEGIN
     IF p_output > 0 AND p_tokens IS NOT NULL THEN
         SELECT c.output, c.nusd, c.tokens INTO clamped, v_nusd, v_tokens
-        FROM papayya.clamp_v1(p_tenant, p_run, p_agent, p_key, p_at, p_nusd, p_tokens, p_floor, p_output) AS c;
+        FROM papayya.clamp_v1(p_tenant, p_run, p_agent, p_key, p_at, p_nusd, p_tokens, p_floor, p_output, p_least) AS c;
     END IF;
     verdict := 'go'; holds := '{}';
     FOR b IN SELECT * FROM papayya.budgets_v1(p_tenant, p_run, p_agent, p_key) LOOP
@@ -216,7 +216,7 @@ END $$;
 -- Lower the output of a call to what its budgets leave; unchanged when there is enough, or too little for any output.
 CREATE FUNCTION papayya.clamp_v1(
     p_tenant bigint, p_run bigint, p_agent bigint, p_key bigint, p_at timestamptz, p_nusd bigint, p_tokens bigint,
-    p_floor bigint, p_output bigint, OUT output bigint, OUT nusd bigint, OUT tokens bigint)
+    p_floor bigint, p_output bigint, p_least bigint, OUT output bigint, OUT nusd bigint, OUT tokens bigint)
     LANGUAGE plpgsql STABLE AS $$
 DECLARE
     b papayya.budget;
@@ -232,7 +232,7 @@ BEGIN
             v_fits := least(v_fits, trunc((v_left - p_floor)::numeric * p_output / (p_nusd - p_floor))::bigint - 1);
         END IF;
     END LOOP;
-    IF v_fits BETWEEN 1 AND p_output - 1 THEN
+    IF v_fits BETWEEN p_least AND p_output - 1 THEN
         output := v_fits;
         nusd := least(p_nusd, p_floor + ceil((p_nusd - p_floor)::numeric * v_fits / p_output)::bigint);
         tokens := p_tokens - p_output + v_fits;
