@@ -238,8 +238,14 @@ class Execution:
             reason += f", the step may cost {_usd(max_cost_nusd)}"
         if self.enforce:
             return Paused(reason)
-        self.note_once("would_pause", reason)
+        self._would_pause(reason)
         return None
+
+    def _would_pause(self, reason: str) -> None:
+        """Note, once, that the cap of the item would have paused it."""
+        start = reason.partition(":")[0]
+        if not any(f.check == "would_pause" and f.reason.startswith(start) for f in self.findings):
+            self.note("would_pause", reason)
 
     def reserve(self, nusd: int | None) -> int:
         """Hold on the cap of the item what a call may cost; return what is held.
@@ -252,13 +258,18 @@ class Execution:
         with self._mutex:
             left = cap - self._spent
             need = max(left, 1) if nusd is None else nusd
-            if need <= left or not self.enforce:
+            fits = need <= left
+            if fits or not self.enforce:
                 self._spent += need
-                return need
+        if fits:
+            return need
         reason = (
             f"max_item_usd: {_usd(left)} is left of {_usd(cap)} for each item,"
             f" the call may cost {_usd(need) if nusd is not None else 'more'}"
         )
+        if not self.enforce:
+            self._would_pause(reason)
+            return need
         raise self.trip(Paused(reason)).with_traceback(None)
 
     def spend(self, held: int, nusd: int) -> None:
