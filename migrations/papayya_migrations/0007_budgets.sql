@@ -401,9 +401,12 @@ BEGIN
     SELECT coalesce(sum(h.amount), 0) INTO v_held
     FROM papayya.call k CROSS JOIN LATERAL unnest(k.holds) AS h
     WHERE k.holds <> '{}' AND h.budget_id = b.id AND h.since = p_since;
-    DELETE FROM papayya.budget_slot s WHERE s.budget_id = b.id AND s.since = p_since;
+    -- no DELETE: a program that declares a budget need not be allowed it
     INSERT INTO papayya.budget_slot (budget_id, since, slot, amount, free, held, spent)
-    VALUES (b.id, p_since, 0, b.amount, b.amount - v_held - v_spent, v_held, v_spent);
+    VALUES (b.id, p_since, 0, b.amount, b.amount - v_held - v_spent, v_held, v_spent)
+    ON CONFLICT (budget_id, since, slot) DO UPDATE
+        SET amount = excluded.amount, free = excluded.free, held = excluded.held, spent = excluded.spent;
+    UPDATE papayya.budget_slot s SET free = 0, held = 0, spent = 0 WHERE s.budget_id = b.id AND s.since = p_since AND s.slot > 0;
 END $$;
 
 -- A budget on an account by name: SELECT papayya.set_budget_v1(tenant => 'acme', usd => 40, per => 'month'). Tenants and agents

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 
+import psycopg
 import pytest
 from click.testing import CliRunner
 
@@ -16,6 +18,7 @@ from papayya_core.errors import InvalidKey
 from papayya_core.runtime import configure, reset
 from papayya_core.settings import Settings
 from papayya_core.store.reads import UnknownName
+from papayya_core.testing.clock import Clock
 from tests.integration.cli_world import HOSTILE, World, change, paid, papayya, papayya_json, world
 
 SET = ("budget", "set", "--tenant", "acme", "--per", "month")
@@ -130,6 +133,21 @@ def test_time_zones(filled: World) -> None:
     assert "pg_timezone_names" in wrong
     ever = ("budget", "set", "--tenant", "acme", "--usd", "1", "--timezone", "UTC")
     assert "say per" in papayya(*ever, code=1).stderr
+
+
+def test_another_time_zone(papayya_database: str, papayya_clock: Clock) -> None:
+    """A budget whose days begin elsewhere counts what was spent in them once, there and back."""
+    papayya_clock.freeze(datetime(2026, 6, 15, 16, tzinfo=UTC))
+    day = ("budget", "set", "--tenant", "acme", "--per", "day", "--usd", "1", "--timezone")
+    with world(papayya_database) as made:
+        made.carry(made.run("r"), "before", paid)
+        papayya(*day, "UTC")
+        made.carry(made.run("r"), "after", paid)
+    for zone in ("Asia/Tokyo", "UTC", "Pacific/Honolulu"):
+        one = papayya_json(*day, zone)["budget"]
+        assert (one["spent_usd"], one["left_usd"]) == ("0.2", "0.8")
+    with psycopg.connect(papayya_database) as connection:
+        assert connection.execute("SELECT * FROM papayya.audit_budgets_v1()").fetchall() == []
 
 
 @pytest.mark.parametrize("usd", ["-1", "lots", "NaN", "5000000000", "0.0000000001", "40,5"])
