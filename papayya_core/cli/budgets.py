@@ -119,7 +119,7 @@ def set_(cli: Cli, /, as_json: bool, **what: Any) -> None:
         raise click.UsageError("give one amount: --usd or --tokens")
     if not any(account.values()):
         raise click.UsageError("say whose it is: --tenant, --run, --agent or --key")
-    connection = cli.connection
+    connection = cli.first_connection
     new = [*_new(connection, "tenant", account), *_new(connection, "agent", account)]
     change = budgets.set_budget(connection, **what)
     after = change.after

@@ -66,7 +66,7 @@ def _line(one: KeyRow) -> tuple[show.Cell, ...]:
 @pass_cli
 def name_(cli: Cli, /, key: str, name: str, as_json: bool) -> None:
     """Give a key a NAME; one that was not used yet, too. The old name also says which key."""
-    one, changed = keys.name_key(cli.connection, key, name)
+    one, changed = keys.name_key(cli.first_connection, key, name)
     said = f"key {one.key} is {name}" + (" from now on" if changed else ": nothing to do")
     then = f"Cap it with: papayya budget set --key {shlex.quote(show.safe(name))} --usd 500"
     if as_json:

@@ -131,7 +131,7 @@ def set_(cli: Cli, /, as_json: bool, **what: Any) -> None:
     scope = {name: what[name] for name in Scope.__annotations__}
     if not any(scope.values()):
         raise click.UsageError("say of what: --tenant, --key, --provider or --model")
-    change = limits.set_limit(cli.connection, **what)
+    change = limits.set_limit(cli.first_connection, **what)
     one = change.after
     said = words(one) if change.changed else f"nothing to do: {words(one)} already"
     if change.changed and change.before is not None:

@@ -211,7 +211,7 @@ def import_(
 
 def _set(cli: Cli, lists: Sequence[PriceList], source: str, *, new_tenant: bool) -> int:
     try:
-        return prices.set_prices(cli.connection, lists, source=source, new_tenants=new_tenant)
+        return prices.set_prices(cli.first_connection, lists, source=source, new_tenants=new_tenant)
     except UnknownName as error:
         raise UnknownName(f"{error}; --new-tenant makes it") from None
 

@@ -79,6 +79,13 @@ class Cli:
         """A connection for this command; closed at its end."""
         return self.connect(self.dsn())
 
+    @cached_property
+    def first_connection(self) -> Connection:
+        """The same for a command that may come before anything ran: it makes the database."""
+        from papayya_core import runtime
+
+        return self.connect(runtime.prepare_database(self.settings))
+
     def connect(self, dsn: str) -> Connection:
         """Open a connection that is closed at the end of the command."""
         import psycopg

@@ -149,7 +149,7 @@ def _watch(connection: reads.Connection) -> None:
 @pass_cli
 def set_(cli: Cli, /, tenant: str, weight: Decimal, as_json: bool) -> None:
     """Set TENANT's weight: of a limit that several wait for, 2 gets twice what 1 gets."""
-    before = tenants.set_weight(cli.connection, tenant, weight)
+    before = tenants.set_weight(cli.first_connection, tenant, weight)
     changed = before != weight
     said = f"tenant {tenant} has the weight {weight:f}"
     if not changed:
