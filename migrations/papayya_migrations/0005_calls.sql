@@ -73,6 +73,7 @@ DECLARE
     v_key bigint;
     v_tokens bigint := CASE WHEN p_unbounded IS NULL THEN p_prompt + p_output END;
     v_money boolean;
+    v_known boolean;
     h record;
 BEGIN
     PERFORM papayya.guard_v1();
@@ -86,12 +87,17 @@ BEGIN
     verdict := CASE WHEN i.state = 'cancelled' THEN 'cancelled' WHEN i.paused_by IS NOT NULL THEN 'pause' ELSE 'go' END;
     IF p_fact THEN verdict := 'go'; END IF;
     IF p_fence > 0 AND verdict <> 'go' THEN RETURN; END IF;
-    SELECT * INTO c FROM papayya.call k
-    WHERE k.item_id = p_item AND k.scope = p_scope AND k.key = p_key AND k.ordinal = p_ordinal
-      AND (k.token = p_token
-           OR (NOT p_fact AND k.state = 'answered' AND NOT k.rejected
-               AND EXISTS (SELECT FROM papayya.payload p WHERE p.tenant_id = k.tenant_id AND p.hash = k.response_hash)))
-    ORDER BY k.token = p_token DESC, k.id DESC LIMIT 1; -- what came late to an older request is not what was gone on with
+    -- most are asked for the first time: one look at the index tells, instead of three at what is not there
+    v_known := EXISTS (SELECT FROM papayya.call k
+                       WHERE k.item_id = p_item AND k.scope = p_scope AND k.key = p_key AND k.ordinal = p_ordinal);
+    IF v_known THEN
+        SELECT * INTO c FROM papayya.call k
+        WHERE k.item_id = p_item AND k.scope = p_scope AND k.key = p_key AND k.ordinal = p_ordinal
+          AND (k.token = p_token
+               OR (NOT p_fact AND k.state = 'answered' AND NOT k.rejected
+                   AND EXISTS (SELECT FROM papayya.payload p WHERE p.tenant_id = k.tenant_id AND p.hash = k.response_hash)))
+        ORDER BY k.token = p_token DESC, k.id DESC LIMIT 1; -- what came late to an older request is not what was gone on with
+    END IF;
     IF c.token = p_token AND (p_fact OR c.state = 'pending') THEN
         call_id := c.id; bound_nusd := c.held_nusd; resampled := c.resampled; RETURN;
     ELSIF c.id IS NOT NULL THEN
@@ -112,9 +118,12 @@ BEGIN
     END IF;
     IF p_fence = 0 THEN verdict := 'ended'; RETURN; END IF;
 
-    SELECT count(*) + 1, coalesce(bool_or(k.rejected), false), coalesce(bool_or(k.state = 'answered' AND NOT k.rejected), false)
-    INTO v_attempt, resampled, unkept FROM papayya.call k
-    WHERE k.item_id = p_item AND k.scope = p_scope AND k.key = p_key AND k.ordinal = p_ordinal AND k.state <> 'replayed';
+    v_attempt := 1; resampled := false; unkept := false;
+    IF v_known THEN
+        SELECT count(*) + 1, coalesce(bool_or(k.rejected), false), coalesce(bool_or(k.state = 'answered' AND NOT k.rejected), false)
+        INTO v_attempt, resampled, unkept FROM papayya.call k
+        WHERE k.item_id = p_item AND k.scope = p_scope AND k.key = p_key AND k.ordinal = p_ordinal AND k.state <> 'replayed';
+    END IF;
     IF p_near AND v_began > i.started_at THEN
         SELECT p.codec, p.body INTO near_codec, near_body
         FROM papayya.call k JOIN papayya.payload p ON p.tenant_id = k.tenant_id AND p.hash = k.request_hash
@@ -137,7 +146,7 @@ BEGIN
             p_floor := papayya.bound_v1(i.tenant_id, p_provider, ARRAY[p_model], v_now, p_prompt, 0);
         END IF;
     END IF;
-    v_key := papayya.key_v1(p_provider, p_key_print);
+    IF p_key_print IS NOT NULL THEN v_key := papayya.key_v1(p_provider, p_key_print); END IF;
     v_money := bound_nusd IS NULL AND NOT p_priced
                AND papayya.bound_v1(i.tenant_id, p_provider, ARRAY[p_model], v_now, 1, 1) IS NULL
                AND EXISTS (SELECT FROM papayya.budgets_v1(i.tenant_id, i.run_id, i.agent_id, v_key) AS b WHERE b.unit = 'usd');

@@ -276,6 +276,9 @@ CREATE FUNCTION papayya.book_budgets_v1(p_agent bigint, p_before papayya.call, p
 DECLARE
     m record;
 BEGIN
+    IF coalesce(cardinality(p_before.holds), 0) = 0 AND cardinality(p_after.holds) = 0 AND NOT EXISTS (SELECT FROM papayya.budget) THEN
+        RETURN;
+    END IF;
     FOR m IN
         SELECT coalesce(o.budget_id, n.budget_id, b.id) AS budget_id,
                coalesce(o.since, n.since, b.began) AS since,
