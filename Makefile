@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test lint format generate counts bench tax overhead chaos money compat
+.PHONY: help setup demo check test lint format generate counts bench tax overhead holds neighbours chaos money compat
 .PHONY: lint-format lint-code lint-types lint-layers lint-twins
 .NOTPARALLEL:
 
@@ -66,6 +66,13 @@ tax: $(READY) ## measure what Papayya costs a Celery task; needs redis-server
 
 overhead: $(READY) ## measure what recording a call to a model costs
 	@$(PYTHON_IN) -m tests.benchmarks.llm_overhead $(ARGS)
+
+holds: $(READY) ## measure holds per second, and what caps let through, beside others; needs redis-server
+	$(STEP) "LiteLLM" tools/litellm.sh
+	@$(PYTHON_IN) -m tests.benchmarks.holds $(ARGS)
+
+neighbours: $(READY) ## measure what a noisy neighbour costs the other tenants; needs redis-server
+	@$(PYTHON_IN) -m tests.benchmarks.neighbours $(ARGS)
 
 chaos: $(READY) ## kill Celery workers, brokers and Postgres for five minutes; ARGS="--broker rabbitmq"
 	@$(PYTHON_IN) -m tests.chaos.celery_chaos $(ARGS)
