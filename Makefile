@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test lint format generate counts bench tax overhead holds neighbours chaos money compat
+.PHONY: help setup demo check test lint format generate counts bench tax overhead holds neighbours chaos money caps compat
 .PHONY: lint-format lint-code lint-types lint-layers lint-twins
 .NOTPARALLEL:
 
@@ -79,6 +79,9 @@ chaos: $(READY) ## kill Celery workers, brokers and Postgres for five minutes; A
 
 money: $(READY) ## hold 2,000 items' calls against a provider's ledger, under fire; ARGS="--write"
 	@$(PYTHON_IN) -m tests.chaos.calls_chaos $(ARGS)
+
+caps: $(READY) ## spend on caps with 64 workers, and 10,000 items on a cap that is raised, under fire; ARGS="--write"
+	@$(PYTHON_IN) -m tests.chaos.budget_chaos $(ARGS)
 
 compat: $(READY) ## Celery's own integration suite with us and without; needs redis-server
 	@$(PYTHON_IN) -m tools.compat $(ARGS)

@@ -22,7 +22,7 @@ CALLS = """
 SELECT k.id, i.key AS item, k.state::text, k.request_id, k.response_id, k.status, k.streamed, k.model, k.price_source,
        k.tokens_input, k.tokens_cache_read, k.tokens_cache_write + k.tokens_cache_write_1h AS tokens_cache_write,
        k.tokens_output, k.tokens_reasoning, k.cost_nusd, k.held_nusd, k.scope, k.key, k.ordinal, k.dispatch_id,
-       k.rejected, k.resampled, k.replay_of, k.started_at, k.finished_at, p.codec, p.body
+       k.rejected, k.resampled, k.replay_of, k.reconciled_at IS NOT NULL AS reconciled, k.started_at, k.finished_at, p.codec, p.body
 FROM papayya.call k JOIN papayya.item i ON i.id = k.item_id
 JOIN papayya.payload p ON p.tenant_id = k.tenant_id AND p.hash = k.request_hash
 ORDER BY k.id
@@ -57,6 +57,7 @@ class Call:
     rejected: bool
     resampled: bool
     replay_of: int | None
+    reconciled: bool
     started_at: datetime
     finished_at: datetime
     codec: int
@@ -118,7 +119,7 @@ def reckon(calls: Sequence[Call], entries: Sequence[Entry], unusable: Collection
     spent = sum(call.cost_nusd or 0 for call in calls)
     ledger = sum(entry.cost_nusd for entry in entries)
     uncertain = sum(call.held_nusd or 0 for call in calls)
-    assert spent <= ledger <= spent + uncertain
+    assert spent <= ledger <= spent + sum(map(_most, calls))
     paid = {call.id: call.cost_nusd or 0 for call in calls}
     return Reckoning(
         spent,
@@ -167,10 +168,10 @@ def cover(entries: Iterable[Entry], calls: Iterable[Call]) -> None:
     for entry in entries:
         waiting[str(entry.idempotency_key)].append(entry)
     for call in calls:
-        assert call.cost_nusd == 0, f"call {call.id} is uncertain, and yet has a price"
+        assert call.cost_nusd == 0 or call.reconciled, f"call {call.id} is uncertain, and priced"
         holding[call.label].append(call)
     for label, found in waiting.items():
-        held = sorted(map(_most, holding[label]), reverse=True)
+        held = sorted((_most(one) + (one.cost_nusd or 0) for one in holding[label]), reverse=True)
         costs = sorted((entry.cost_nusd for entry in found), reverse=True)
         assert len(costs) <= len(held), f"{label}: {found} are in no call"
         for cost, most in zip(costs, held, strict=False):
