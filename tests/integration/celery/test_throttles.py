@@ -86,7 +86,8 @@ def test_eager_tasks_are_celerys(stage: Scene) -> None:
 def test_waits_as_long_as_asked(stage: Scene) -> None:
     """Who asks for a later time than the provider does waits until then, and shows it."""
     result = stage.tasks.later.delay(name="later", refusals=1)
-    stage.until(lambda: result.state == "WAITING", "it waits")
+    stage.until(lambda: stage.state(result.id) == "waiting", "it waits")
+    assert result.state == "WAITING"
     item = stage.item(result.id)
     assert "RateLimitError" in item.reason
     [[seconds]] = stage.rows(
@@ -94,3 +95,15 @@ def test_waits_as_long_as_asked(stage: Scene) -> None:
         item=item.id,
     )
     assert 3000 < seconds <= 3600
+
+
+def test_expiry(stage: Scene) -> None:
+    """The time for which a message waited for a limit does not count for its expiry."""
+    result = stage.tasks.later.apply_async(kwargs={"name": "lasts", "refusals": 1}, expires=2)
+    stage.until(lambda: stage.state(result.id) == "waiting", "it waits")
+    assert result.state == "WAITING"
+    item = stage.item(result.id).id
+    old = "SELECT 1 FROM papayya.item WHERE id = %(item)s AND created_at < now() - interval '3 s'"
+    stage.until(lambda: stage.rows(old, item=item), "it has waited for longer than it may")
+    stage.rows("UPDATE papayya.item SET due_at = papayya.now() WHERE id = %(item)s", item=item)
+    assert result.get(timeout=20) == "lasts after 0 retries"

@@ -29,7 +29,8 @@ elif "FIRE_VISIBILITY" in os.environ:
         "unacked_restore_throttle": 1,
     }
 task = functools.partial(app.task, shared=False)  # pytest imports this module more than once
-papayya_celery.install(app, item="name", recover={"fire.once": False})
+ADMISSION = int(os.environ.get("FIRE_ADMISSION", "0")) or None
+papayya_celery.install(app, item="name", recover={"fire.once": False}, admission=ADMISSION)
 
 if "FIRE_DEADLY" in os.environ:
     places.instrument()
@@ -55,6 +56,20 @@ def work(name: str) -> str:
     run.task("first", pay, name, "first")
     reach("body", name)
     run.task("second", pay, name, "second")
+    return name
+
+
+def buy_one(name: str) -> None:
+    """Pay a cent."""
+    pay(name, "buy")
+    run.cost(usd="0.01")
+
+
+@task(name="fire.buy")
+def buy(name: str) -> str:
+    """Pay a cent, if the budget has one left."""
+    run.task("buy", buy_one, name, max_cost="0.01")
+    reach("body", name)
     return name
 
 
