@@ -198,8 +198,8 @@ BEGIN
         v_left := papayya.take_v1(b.id, v_since, v_need);
         IF v_left IS NULL AND p_force THEN
             v_left := coalesce(v_need, 0);
-            PERFORM papayya.move_v1(b.id, v_since, -v_left, v_left, 0);
             reason := coalesce(reason, papayya.refusal_v1(b, v_since, v_need)); budget_id := coalesce(budget_id, b.id);
+            PERFORM papayya.move_v1(b.id, v_since, -v_left, v_left, 0);
         ELSIF v_left IS NULL THEN
             SELECT sum(s.free) + papayya.pending_v1(b.id, v_since) INTO v_left
             FROM papayya.budget_slot s WHERE s.budget_id = b.id AND s.since = v_since;
