@@ -90,7 +90,7 @@ def test_group_and_chain(fire: Arena) -> None:
     together: Any = group(fire.app.buy.si(name=name) for name in names).apply_async()
     fire.until(lambda: is_parked(fire, names, together.results, 2), "two are parked", 60)
     step, follower = fire.fresh("step", "follower")
-    last = chain(fire.app.buy.si(name=step), fire.app.echo.s(name=follower)).apply_async()
+    last: Any = chain(fire.app.buy.si(name=step), fire.app.echo.s(name=follower)).apply_async()
     fire.until(lambda: last.parent.state == "PAUSED", "the chain is parked")
     assert not together.ready()
     assert last.state == "PENDING"
