@@ -190,7 +190,7 @@ def once(way: Plain, burst: int, line: Line, tell: Callable[[str], None]) -> See
         folder = Path(stack.enter_context(TemporaryDirectory()))
         url, ledger = stack.enter_context(provider(folder, line))
         dsn = stack.enter_context(way.server.database("papayya_bench_neighbours"))
-        env = {"BENCH_PROVIDER": url, "PYTHONPATH": os.pathsep.join(sys.path)}
+        env = {"BENCH_PROVIDER": url}
         if way.own:
             migrate.apply(dsn)
             limit(dsn, line)
