@@ -61,8 +61,7 @@ class AsyncCalls:
         being sent, and StoreError.
         """
         execution.gate()
-        if step is not None and step.hold is not None:
-            await self.step_holds.release(execution, step)  # from here on its calls are seen
+        await self.step_holds.give_way()  # from here on what is inside the steps holds
         scope = step.scope if step is not None else b""
         ordinal, turn = execution.calls.take(scope, key)
         held = Held(0, scope, key, ordinal, asked, datetime.now(UTC), turn=turn)

@@ -20,6 +20,7 @@ R = TypeVar("R")
 
 _EXECUTION: ContextVar[Execution | None] = ContextVar("papayya_execution", default=None)
 _STEP: ContextVar[Step | None] = ContextVar("papayya_step", default=None)
+_STEPS: ContextVar[tuple[Step, ...]] = ContextVar("papayya_steps", default=())
 _RUN: ContextVar[Run | None] = ContextVar("papayya_run", default=None)
 _LEFT_ALONE: ContextVar[bool] = ContextVar("papayya_left_alone", default=False)
 
@@ -32,6 +33,11 @@ def current() -> Execution | None:
 def current_step() -> Step | None:
     """Return the step that is current here; None for code outside any step."""
     return _STEP.get()
+
+
+def steps_around() -> tuple[Step, ...]:
+    """Return all steps that the caller is in, those of items around its own included."""
+    return _STEPS.get()
 
 
 def block_run() -> Run | None:
@@ -85,17 +91,19 @@ def executing(execution: Execution) -> Iterator[None]:
 class stepping:  # noqa: N801
     """Make a step current for a block."""
 
-    __slots__ = ("_before", "_step")
+    __slots__ = ("_around", "_before", "_step")
 
     def __init__(self, step: Step) -> None:
         self._step = step
 
     def __enter__(self) -> None:
-        self._before = _STEP.get()
+        self._before, self._around = _STEP.get(), _STEPS.get()
         _STEP.set(self._step)
+        _STEPS.set((*self._around, self._step))
 
     def __exit__(self, *_: object) -> None:
         _STEP.set(self._before)
+        _STEPS.set(self._around)
 
 
 def bind(fn: Callable[P, R]) -> Callable[P, R]:

@@ -79,7 +79,7 @@ class Step:
         self.before = known.state if known else None  # what an earlier execution left of it
         self.parent_n = parent_n
         self.scope = rules.scope(key)  # of its calls
-        self.hold: Held | None = None
+        self.hold: tuple[Execution, Held] | None = None
         self.restart()
 
     def seconds(self) -> float:
@@ -223,7 +223,7 @@ class Execution:
             if max_cost_nusd:
                 reason += f", the step may cost {_usd(max_cost_nusd)}"
             if self.enforce:
-                return BudgetPaused(reason)
+                return BudgetPaused(reason, wants=max_cost_nusd or None)
             self._left = None
             self.note("would_pause", reason)
         return self._cap(max_cost_nusd)

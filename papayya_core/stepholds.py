@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from papayya_core import sync
+from papayya_core import context, sync
 from papayya_core.bounds import Bound
 from papayya_core.call import Asked, Ending, Held
 from papayya_core.contract import Checkpointed
@@ -27,7 +27,8 @@ class StepHolds:
     """Takes a hold before a step and settles it at what the step reported.
 
     A step holds ``max_cost``, else the most that a step of its label has reported in this process.
-    It gives way to the holds of calls that are seen inside it. Without a budget nothing is held.
+    It gives way to the holds of what is inside it: calls that are seen, steps, other items. Without
+    a budget nothing is held.
     """
 
     def __init__(self, away: Away, settings: Settings) -> None:
@@ -46,6 +47,7 @@ class StepHolds:
         """Hold. Raises the signal that keeps the step from starting, and StoreError."""
         if not execution.is_budgeted or (need := self._need(execution, call)) == _NONE:
             return
+        self.give_way()
         asked = Asked("", "step", call.label, "step")
         held = Held(0, step.scope, _KEY, 0, asked, datetime.now(UTC))
         params = self._params(execution, step, held, need)
@@ -69,7 +71,7 @@ class StepHolds:
         known(found)
         if found is not None:
             self._obey(execution, step, found[0])
-        step.hold = held
+        step.hold = execution, held
 
     def _params(
         self, execution: Execution, step: Step, held: Held, need: int | None
@@ -109,11 +111,17 @@ class StepHolds:
         if reason is not None:
             execution.note_once("would_pause", reason, step.n)
 
-    def release(self, execution: Execution, step: Step) -> None:
+    def give_way(self) -> None:
+        """Release what the steps around the caller hold: it would wait for them, and they for it."""
+        for step in context.steps_around():
+            self.release(step)
+
+    def release(self, step: Step) -> None:
         """Settle what a step holds at what it has reported; again is nothing."""
-        held, step.hold = step.hold, None
-        if held is None:
+        holding, step.hold = step.hold, None
+        if holding is None:
             return
+        execution, held = holding
         cost, step.cost_nusd = step.cost_nusd, 0
         step.reported_nusd += cost
         sync.finish(lambda: self._settle(execution, held, cost))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from papayya_core import aio
+from papayya_core import aio, context
 from papayya_core.bounds import Bound
 from papayya_core.call import Asked, Ending, Held
 from papayya_core.contract import Checkpointed
@@ -26,7 +26,8 @@ class AsyncStepHolds:
     """Takes a hold before a step and settles it at what the step reported.
 
     A step holds ``max_cost``, else the most that a step of its label has reported in this process.
-    It gives way to the holds of calls that are seen inside it. Without a budget nothing is held.
+    It gives way to the holds of what is inside it: calls that are seen, steps, other items. Without
+    a budget nothing is held.
     """
 
     def __init__(self, away: AsyncAway, settings: Settings) -> None:
@@ -45,6 +46,7 @@ class AsyncStepHolds:
         """Hold. Raises the signal that keeps the step from starting, and StoreError."""
         if not execution.is_budgeted or (need := self._need(execution, call)) == _NONE:
             return
+        await self.give_way()
         asked = Asked("", "step", call.label, "step")
         held = Held(0, step.scope, _KEY, 0, asked, datetime.now(UTC))
         params = self._params(execution, step, held, need)
@@ -68,7 +70,7 @@ class AsyncStepHolds:
         known(found)
         if found is not None:
             self._obey(execution, step, found[0])
-        step.hold = held
+        step.hold = execution, held
 
     def _params(
         self, execution: Execution, step: Step, held: Held, need: int | None
@@ -108,11 +110,17 @@ class AsyncStepHolds:
         if reason is not None:
             execution.note_once("would_pause", reason, step.n)
 
-    async def release(self, execution: Execution, step: Step) -> None:
+    async def give_way(self) -> None:
+        """Release what the steps around the caller hold: it would wait for them, and they for it."""
+        for step in context.steps_around():
+            await self.release(step)
+
+    async def release(self, step: Step) -> None:
         """Settle what a step holds at what it has reported; again is nothing."""
-        held, step.hold = step.hold, None
-        if held is None:
+        holding, step.hold = step.hold, None
+        if holding is None:
             return
+        execution, held = holding
         cost, step.cost_nusd = step.cost_nusd, 0
         step.reported_nusd += cost
         await aio.finish(lambda: self._settle(execution, held, cost))

@@ -116,7 +116,7 @@ class Steps:
             with context.stepping(step):
                 return sync.call(call.fn, call.args, call.kwargs)
         finally:
-            holds.release(execution, step)
+            holds.release(step)
             holds.learn(execution, step)
 
     def _failed(self, execution: Execution, call: StepCall, step: Step, error: Exception) -> float:

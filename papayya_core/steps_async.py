@@ -119,7 +119,7 @@ class AsyncSteps:
             with context.stepping(step):
                 return await aio.call(call.fn, call.args, call.kwargs)
         finally:
-            await holds.release(execution, step)
+            await holds.release(step)
             holds.learn(execution, step)
 
     async def _failed(

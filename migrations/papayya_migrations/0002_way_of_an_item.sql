@@ -658,7 +658,7 @@ BEGIN
            parked_at = CASE WHEN v_state = 'paused' THEN v_now END,
            parked_on = CASE WHEN v_state = 'paused' AND p_paused_by = 'budget'
                             THEN coalesce(p_budget, (papayya.left_v1(i.tenant_id, i.run_id, i.agent_id)).budget_id) END,
-           wants = CASE WHEN v_state = 'waiting' OR p_budget IS NOT NULL THEN p_wants WHEN cardinality(p_passes) > 0 THEN i.wants ELSE 1 END,
+           wants = CASE WHEN v_state = 'waiting' OR num_nonnulls(p_budget, p_wants) > 0 THEN p_wants WHEN cardinality(p_passes) > 0 THEN i.wants ELSE 1 END,
            rate_id = CASE WHEN v_state = 'waiting' THEN p_rate END, passes = nullif(p_passes, '{}'),
            throttled_at = CASE WHEN v_state = 'waiting' THEN v_now END,
            throttles = throttles + CASE WHEN v_state = 'waiting' AND p_rate IS NOT NULL THEN 1 ELSE 0 END

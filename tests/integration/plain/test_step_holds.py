@@ -112,3 +112,40 @@ def test_without_a_budget(script: Script) -> None:
     """Where no budget applies, max_cost costs no round trip."""
     assert working(max_cost="0.10")(1) == 1
     assert script.rows("SELECT 1 FROM papayya.call") == []
+
+
+def test_steps_within_steps(script: Script) -> None:
+    """A step gives way to the steps inside it, which would wait for what it holds."""
+
+    @agent
+    def work(n: int) -> Any:
+        inside = lambda: run.task("pay", pay, n, max_cost="0.50")  # noqa: E731
+        return run.task("around", inside, max_cost="0.80")
+
+    with run("capped", budget_usd="1.00"):
+        assert [one.state for one in work.map([1])] == ["completed"]
+    assert (script.one(SPENT), script.one(HELD)) == (DIME, 0)
+    assert script.one("SELECT count(*) FROM papayya.dispatch") == 1
+
+
+def test_items_within_steps(script: Script) -> None:
+    """A step gives way to the items that are called in it."""
+    inner = working(max_cost="0.50")
+
+    @agent
+    def outer(n: int) -> Any:
+        return run.task("around", inner, n, max_cost="0.80")
+
+    with run("capped", budget_usd="1.00"):
+        assert [one.state for one in outer.map([1])] == ["completed"]
+    assert (script.one(SPENT), script.one(HELD)) == (DIME, 0)
+
+
+def test_parked_for_as_much(script: Script) -> None:
+    """A step that no budget has room for parks its item until there is as much."""
+    work = working(max_cost="0.80")
+    with run("capped", budget_usd="0.50"):
+        assert [one.state for one in work.map([1])] == ["paused"]
+    assert script.one("SELECT papayya.unpark_v1(10)") == 0
+    script.change("SELECT papayya.set_budget_v1(run => name, usd => 0.8) FROM papayya.run")
+    assert script.one("SELECT papayya.unpark_v1(10)") == 1
