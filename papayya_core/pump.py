@@ -119,10 +119,10 @@ class Pump:
         return again if again is None else float(again)
 
     def _recall(self) -> None:
-        """Wake what loops of this process hold back, whoever has queued it."""
+        """Wake what loops of this process hold back, whoever has queued, parked or ended it."""
         for carrier in self._plugins.carriers().values():
             if isinstance(carrier, Holding) and (held := carrier.held()):
-                for (item,) in self._store.fetch("queued_of", {"items": held}):
+                for (item,) in self._store.fetch("gone_on", {"items": held}):
                     carrier.wake(item)
 
     def _leaked(self) -> list[int]:

@@ -101,8 +101,9 @@ class _Crew:
             self._ready.rest(job.tenant)
         heapq.heappush(self._later, (time.monotonic() + delay, next(self._order), job))
 
-    def ready(self) -> int:
-        return len(self._ready)
+    def is_short(self, ahead: int) -> bool:
+        """Tell whether more of a stream is to be read: little is ready, and not too much stands."""
+        return len(self._ready) < ahead and self._ready.standing() < CHUNK
 
     def promote(self) -> float:
         """Make what is due ready; return the seconds until something else will be."""
@@ -187,7 +188,7 @@ class Mapping:
         source, whole = iter(items), isinstance(items, Sized)
         size = CHUNK if whole else self._ahead
         while True:
-            while not self._exhausted and (whole or self._crew.ready() < self._ahead):
+            while not self._exhausted and (whole or self._crew.is_short(self._ahead)):
                 chunk, fault = _read(source, size)
                 self._exhausted = fault is None and len(chunk) < size
                 yield from self._submit(chunk)

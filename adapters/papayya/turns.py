@@ -57,6 +57,11 @@ class Turns(Generic[T]):
             self._lines[tenant] = line
             return len(line)
 
+    def standing(self) -> int:
+        """Count what cannot be taken, because its line stands."""
+        with self._mutex:
+            return sum(map(len, self._resting.values()))
+
     def __len__(self) -> int:
         """Count what can be taken now."""
         with self._mutex:

@@ -288,6 +288,6 @@ SELECT papayya.unpark_v1(%(limit)s::int);
 SELECT run_name, tenant_name, agent_name, item_key, item_id, item_state, item_outcome, cost_nusd, reason, evidence
 FROM papayya.find_outliers_v1(%(score)s::float8, %(seconds)s::float8, %(limit)s::int);
 
--- name: queued_of
--- Which of these items are in the queue now.
-SELECT id FROM papayya.item WHERE id = ANY (%(items)b) AND state = 'queued';
+-- name: gone_on
+-- Which of these items wait no more: they were queued, parked or ended.
+SELECT id FROM papayya.item WHERE id = ANY (%(items)b) AND state NOT IN ('waiting', 'running');

@@ -1,0 +1,65 @@
+"""What a map does about items that wait for a rate limit."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from papayya import agent, run
+from papayya.mapping import CHUNK, _Crew
+from papayya.submissions import Job
+from papayya_core.errors import Throttled
+from tests.integration.plain.script import Script
+
+WAITS = "SELECT id FROM papayya.item WHERE state = 'waiting'"
+ACTS = {
+    "cancelled": "SELECT papayya.cancel_v1('waits', NULL, 'killed')",
+    "paused": "SELECT papayya.pause_v1(NULL, NULL, array_agg(id)) FROM papayya.item",
+}
+
+
+def full(script: Script) -> int:
+    """Make a limit that lets nobody in for an hour."""
+    script.change("SELECT papayya.set_limit_v1(provider => 'openai', requests => 1)")
+    script.change("UPDATE papayya.rate SET requests_at = papayya.now() + interval '1 hour'")
+    return int(script.one("SELECT id FROM papayya.rate"))
+
+
+@pytest.mark.parametrize("state", ACTS)
+def test_ended_while_it_waits(script: Script, state: str) -> None:
+    """A map hears at once of items that are killed or paused while they wait for a limit."""
+    rate, ended = full(script), threading.Event()
+
+    @agent
+    def work(n: int) -> None:
+        raise Throttled("throttled: over the line", 600, rate, 10)
+
+    def act() -> None:
+        deadline = time.monotonic() + 20
+        while not script.rows(WAITS) and time.monotonic() < deadline:
+            ended.wait(0.02)
+        script.change(ACTS[state])
+
+    acting = threading.Thread(target=act)
+    acting.start()
+    with run("waits", run_id="waits"):
+        assert [one.state for one in work.map([1])] == [state]
+    ended.set()
+    acting.join()
+
+
+def test_a_stream_is_not_read_on_and_on() -> None:
+    """Of a stream no more is read while a thousand items of a tenant stand behind its limit."""
+    crew = _Crew(Any, 1)  # type: ignore[arg-type]
+    jobs = [Job(-n, "acme", str(n), 1, (), {}) for n in range(1, 100 + CHUNK)]
+    for job in jobs[:99]:
+        crew.add_later(job, 600)
+    assert crew.is_short(8)
+    for job in jobs[99:]:
+        assert crew.is_short(8)
+        crew.add(job)
+    assert not crew.is_short(8)
+    crew.dismiss()
