@@ -247,7 +247,10 @@ class AsyncCalls:
         if not self._settings.throttle or not execution.enforce or not execution.fence:
             return None
         signal = after_refusal(ending, rate, self._settings.retry_inline_seconds)
-        return None if signal is None else execution.trip(signal)
+        if signal is None:
+            return None
+        execution.note_once("throttled", signal.reason)
+        return execution.trip(signal)
 
     async def _write(self, execution: Execution, held: Held, ending: Ending) -> Any:
         """Settle; return the verdict, the cost and the rate limit that cools."""

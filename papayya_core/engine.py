@@ -137,7 +137,10 @@ class Engine:
         """An item that came upon a provider's limit waits; it has not failed."""
         if not self._settings.throttle or not execution.enforce or not execution.fence:
             return None
-        return throttling(error)
+        waiting = throttling(error)
+        if isinstance(waiting, Throttled):
+            execution.note_once("throttled", waiting.reason)
+        return waiting
 
     def stop(self, execution: Execution, signal: Signal) -> Ended:
         """End a dispatch as a signal says: the item waits, is parked, cancelled or failed."""

@@ -130,7 +130,10 @@ class Steps:
         self._write(execution, step, row)
         if decision.delay is None:
             busy = throttling(error) if self._settings.throttle and execution.enforce else None
-            raise error if busy is None else execution.trip(busy) from error
+            if busy is None:
+                raise error
+            execution.note_once("throttled", busy.reason, step.n)
+            raise execution.trip(busy) from error
         if decision.delay > self._settings.retry_inline_seconds:
             raise execution.trip(Throttled(decision.reason, decision.delay)) from error
         return decision.delay

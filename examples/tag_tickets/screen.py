@@ -100,8 +100,9 @@ class Screen:
                 self.say("  … and more: a command at the end lists them", "yellow")
             return
         retried = next((each for each in result.findings if each.check == "retried"), None)
-        if retried is not None:
-            why = "429" if " 429" in (waited or retried.reason) else "tried again"
+        if retried is not None or " 429" in waited:
+            reason = waited or (retried.reason if retried is not None else "")
+            why = "429" if " 429" in reason else "tried again"
             self._item(result, f"{why} → {'waited → ' if waited else ''}resumed", "cyan")
         elif result.done and self._tagged < TAGGED:
             self._tagged += 1

@@ -16,15 +16,16 @@ CREATE FUNCTION papayya.rates_of_v1(p_tenant bigint, p_key bigint, p_provider te
     ORDER BY r.id
     $$;
 
--- Seconds until a limit takes this much; 0: now. What is larger than the whole bucket goes when the bucket is empty.
+-- Seconds until a limit takes this much; 0: now. What is larger than the whole bucket goes when the bucket is empty. What a provider
+-- said of a limit a minute ago says nothing of it now.
 CREATE FUNCTION papayya.rate_wait_v1(r papayya.rate, p_now timestamptz, p_tokens double precision) RETURNS double precision
     LANGUAGE sql IMMUTABLE
     AS $$
     SELECT greatest(
         extract(epoch FROM r.cool_until - p_now),
-        CASE WHEN r.requests IS NULL OR r.requests_at <= p_now THEN 0
+        CASE WHEN r.requests IS NULL OR r.requests_at <= p_now OR (r.learned AND r.changed_at < p_now - interval '1 minute') THEN 0
              ELSE least(extract(epoch FROM r.requests_at - p_now), extract(epoch FROM r.requests_at - p_now) + 60 / r.requests - r.burst) END,
-        CASE WHEN r.tokens IS NULL OR r.tokens_at <= p_now THEN 0
+        CASE WHEN r.tokens IS NULL OR r.tokens_at <= p_now OR (r.learned AND r.changed_at < p_now - interval '1 minute') THEN 0
              ELSE least(extract(epoch FROM r.tokens_at - p_now),
                         extract(epoch FROM r.tokens_at - p_now) + p_tokens * 60 / r.tokens - r.burst) END, 0)::double precision
     $$;
@@ -156,14 +157,19 @@ BEGIN
     INTO v_requests, v_requests_left, v_tokens, v_tokens_left
     FROM (SELECT x.u, CASE WHEN x.l > 0 AND x.l < 'infinity' THEN x.l END AS l, CASE WHEN x.n >= 0 THEN x.n END AS n -- some say -1 for no limit
           FROM (SELECT x ->> 0 AS u, (x ->> 1)::double precision AS l, (x ->> 2)::double precision AS n FROM json_array_elements(p_limits) AS x) AS x) AS told;
+    IF p_cool > 0 THEN -- a refusal says when to come again, and not what there will be then
+        v_requests := NULL; v_requests_left := NULL; v_tokens := NULL; v_tokens_left := NULL;
     -- what is far from its end is not worth a row that all calls would queue for
-    IF coalesce(p_cool, 0) <= 0 AND coalesce(v_requests_left > v_requests / 2, true) AND coalesce(v_tokens_left > v_tokens / 2, true) THEN
+    ELSIF coalesce(v_requests_left > v_requests / 2, true) AND coalesce(v_tokens_left > v_tokens / 2, true)
+          AND NOT EXISTS (SELECT FROM papayya.rate r WHERE r.learned AND (r.tenant_id, r.key_id, r.provider, r.model)
+                          IS NOT DISTINCT FROM (NULL::bigint, c.key_id, lower(c.provider), lower(c.model))) THEN
         RETURN NULL;
     END IF;
     INSERT INTO papayya.rate AS r (key_id, provider, model, requests, tokens, burst, learned)
     VALUES (c.key_id, lower(c.provider), lower(c.model), v_requests, v_tokens, 60, true)
     ON CONFLICT (tenant_id, key_id, provider, model, learned) DO UPDATE SET
-        requests = coalesce(v_requests, r.requests), tokens = coalesce(v_tokens, r.tokens), changed_at = p_now
+        requests = coalesce(v_requests, r.requests), tokens = coalesce(v_tokens, r.tokens),
+        changed_at = CASE WHEN num_nonnulls(v_requests, v_tokens) > 0 THEN p_now ELSE r.changed_at END
     RETURNING id INTO v_id;
     UPDATE papayya.rate r SET
         requests_at = CASE WHEN v_requests IS NULL OR v_requests_left IS NULL THEN r.requests_at
@@ -182,12 +188,15 @@ CREATE FUNCTION papayya.admit_v1(p_ahead double precision, p_limit int, OUT admi
     LANGUAGE plpgsql AS $$
 DECLARE
     v_rate bigint;
+    v_most int;
     v_one record;
 BEGIN
     admitted := 0;
-    FOR v_rate IN SELECT l.id FROM papayya.rate l
+    -- where nobody knows how much there is after a refusal, a few at a time
+    FOR v_rate, v_most IN SELECT l.id, CASE WHEN num_nonnulls(l.requests, l.tokens) = 0 THEN least(p_limit, 10) ELSE p_limit END
+                  FROM papayya.rate l
                   WHERE EXISTS (SELECT FROM papayya.item i WHERE i.rate_id = l.id AND i.state = 'waiting') ORDER BY l.id LOOP
-        v_one := papayya.admit_to_v1(v_rate, p_ahead, p_limit);
+        v_one := papayya.admit_to_v1(v_rate, p_ahead, v_most);
         admitted := admitted + v_one.admitted;
         again := least(again, v_one.again);
     END LOOP;
