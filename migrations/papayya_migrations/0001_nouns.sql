@@ -241,7 +241,7 @@ CREATE TABLE papayya.call (
     held_tokens    papayya.amount,          -- the same in tokens
     holds          papayya.held[] NOT NULL DEFAULT '{}', -- on budgets
     key_id         bigint,                  -- the provider key that it was sent with
-    guess          int NOT NULL DEFAULT 0,  -- tokens that its rate limits were charged when it was held
+    guess          int,                     -- tokens that its rate limits were charged when it was held; NULL: it does not count
     unbounded      text,                    -- why there is no bound
     request_hash   bytea,                   -- payload
     response_hash  bytea,                   -- payload

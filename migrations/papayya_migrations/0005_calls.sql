@@ -73,6 +73,7 @@ DECLARE
     v_key bigint;
     v_tokens bigint := CASE WHEN p_unbounded IS NULL THEN p_prompt + p_output END;
     v_money boolean;
+    v_throttled text;
     v_known boolean;
     h record;
 BEGIN
@@ -156,17 +157,19 @@ BEGIN
     -- what has no price takes no part in budgets of money
     h := papayya.hold_budgets_v1(i.tenant_id, i.run_id, i.agent_id, v_key, v_now, CASE WHEN v_money THEN 0 ELSE bound_nusd END, v_tokens,
                                  p_floor, CASE WHEN p_clamp THEN p_output END, 16 * p_samples, p_fact OR NOT p_enforce); -- providers refuse less
-    reason := h.reason; budget_id := h.budget_id; wants := h.wants; clamped := h.clamped;
+    reason := CASE WHEN v_money AND NOT p_unpriced THEN 'unpriced: what ' || p_model || ' costs is not known' ELSE h.reason END;
+    budget_id := h.budget_id; wants := h.wants; clamped := h.clamped;
     IF h.verdict <> 'go' THEN
         verdict := CASE h.verdict WHEN 'pause' THEN 'exhausted' ELSE h.verdict END; delay := 1; RETURN;
     END IF;
     IF p_guess IS NOT NULL THEN
-        SELECT r.rate_id, r.delay, coalesce(h.reason, r.reason) INTO rate_id, delay, reason
+        SELECT r.rate_id, r.delay, r.reason INTO rate_id, delay, v_throttled
         FROM papayya.pass_rates_v1(i.tenant_id, v_key, p_provider, p_model, v_now, p_guess, p_passes, p_fact OR NOT p_enforce) AS r;
         IF rate_id IS NOT NULL AND p_enforce AND NOT p_fact THEN
             PERFORM papayya.move_v1(o.budget_id, o.since, o.amount, -o.amount, 0) FROM unnest(h.holds) AS o;
-            verdict := 'wait'; wants := p_guess; RETURN;
+            verdict := 'wait'; wants := p_guess; reason := v_throttled; RETURN;
         END IF;
+        IF reason IS NULL THEN reason := v_throttled; ELSE rate_id := NULL; END IF; -- it would not have come as far
         IF cardinality(p_passes) > 0 THEN p_guess := coalesce(i.wants, p_guess); END IF; -- charged when it was let in
     END IF;
     IF clamped IS NOT NULL THEN
@@ -177,7 +180,7 @@ BEGIN
                               url, model, streamed, samples, tools, held_nusd, held_tokens, holds, key_id, guess, unbounded, request_hash,
                               resampled, started_at)
     VALUES (p_item, i.run_id, i.tenant_id, p_fence, p_n, p_scope, p_key, p_ordinal, v_attempt, p_token, p_kind, p_provider, p_schema,
-            p_url, p_model, p_streamed, p_samples, p_tools, bound_nusd, v_tokens, h.holds, v_key, coalesce(p_guess, 0),
+            p_url, p_model, p_streamed, p_samples, p_tools, bound_nusd, v_tokens, h.holds, v_key, p_guess,
             CASE WHEN bound_nusd IS NULL THEN coalesce(p_unbounded, CASE WHEN p_output IS NULL THEN 'no limit of output' ELSE 'no price' END) END,
             p_hash, resampled, v_now)
     RETURNING id INTO call_id;

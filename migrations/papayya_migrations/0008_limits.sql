@@ -76,7 +76,8 @@ CREATE FUNCTION papayya.join_room_v1(p_rate bigint, p_tenant bigint) RETURNS voi
 CREATE FUNCTION papayya.is_behind_v1(r papayya.rate, p_tenant bigint) RETURNS boolean
     LANGUAGE sql STABLE
     AS $$
-    SELECT EXISTS (
+    SELECT EXISTS (SELECT FROM papayya.item i WHERE i.rate_id = r.id AND i.state = 'waiting') -- else all who ever had some are looked at
+       AND EXISTS (
         SELECT FROM papayya.share s JOIN papayya.tenant t ON t.id = s.tenant_id AND t.paused_at IS NULL
         WHERE s.rate_id = r.id
           AND EXISTS (SELECT FROM papayya.item i WHERE i.rate_id = r.id AND i.tenant_id = s.tenant_id AND i.state = 'waiting')
@@ -262,6 +263,11 @@ CREATE FUNCTION papayya.leave_room_v1(p_rate bigint) RETURNS SETOF bigint
     RETURNING i.id
     $$;
 
+-- When a bucket will be empty that leaks at another rate from now on; NULL: nothing was, or is, limited.
+CREATE FUNCTION papayya.leaking_v1(p_at timestamptz, p_slower double precision) RETURNS timestamptz
+    LANGUAGE sql STABLE
+    AS $$ SELECT CASE WHEN p_at > papayya.now() THEN papayya.now() + (p_at - papayya.now()) * coalesce(p_slower, 0) ELSE p_at END $$;
+
 -- A rate limit by name: SELECT papayya.set_limit_v1(tenant => 'acme', tokens => 100000). Without a tenant it is shared by all.
 -- NULL for requests and tokens alike takes it away. Returns its id.
 CREATE FUNCTION papayya.set_limit_v1(
@@ -286,7 +292,10 @@ BEGIN
     INSERT INTO papayya.rate AS r (tenant_id, key_id, provider, model, requests, tokens, burst)
     VALUES (v_account.tenant_id, v_account.key_id, lower(provider), lower(model), requests, tokens, burst)
     ON CONFLICT (tenant_id, key_id, provider, model, learned) DO UPDATE SET
-        requests = excluded.requests, tokens = excluded.tokens, burst = excluded.burst, changed_at = papayya.now()
+        requests = excluded.requests, tokens = excluded.tokens, burst = excluded.burst, changed_at = papayya.now(),
+        -- what is in the buckets leaks as the new limit says
+        requests_at = papayya.leaking_v1(r.requests_at, r.requests / excluded.requests),
+        tokens_at = papayya.leaking_v1(r.tokens_at, r.tokens / excluded.tokens)
     RETURNING id INTO v_id;
     RETURN v_id;
 END $$;

@@ -206,3 +206,48 @@ def test_removed(db: Contract, papayya_clock: Clock) -> None:
     papayya_clock.shift(6)
     assert db.wake() == 2
     assert [db.open(one).verdict for one in (early, item)] == ["go", "go"]
+
+
+def test_raised(db: Contract, papayya_clock: Clock) -> None:
+    """What has filled a limit leaks as the limit says that was set since: nobody waits for the old one."""
+    papayya_clock.freeze()
+    set_limit(db, provider="openai", tokens=1000)
+    _fill(db, tokens=50_000)
+    item = item_of(db, db.start_run(), "acme", "a")
+    fence = db.fence(item, lease=LONG)
+    assert ask(db, item, fence, 1, guess=1000).delay == 3000
+    set_limit(db, provider="openai", tokens=1_000_000)
+    assert ask(db, item, fence, 1, guess=1000).verdict == "go"
+    set_limit(db, provider="openai", requests=10)
+    set_limit(db, provider="openai", tokens=1000)
+    assert ask(db, item, fence, 2, guess=1000).verdict == "go"
+
+
+def test_calls_that_count_against_no_limit(db: Contract) -> None:
+    """A call that asked no limit is charged to none when it settles, either."""
+    set_limit(db, provider="openai", tokens=6000)
+    item = item_of(db, db.start_run(), "acme", "a")
+    found = ask(db, item, db.fence(item), 1, guess=None)
+    settle(db, found.call_id, input=5000)
+    assert db.rows("SELECT tokens_used FROM papayya.rate_now") == [(0,)]
+    assert db.rows("SELECT 1 FROM papayya.share") == []
+
+
+def test_observed_why(db: Contract) -> None:
+    """An observer is told what would have kept its call first: no price, a budget, then a limit."""
+    cap = put_budget(db, 100, tenant=tenant(db, "acme"))
+    limit = set_limit(db, tenant="acme", requests=1)
+    item = item_of(db, db.start_run(), "acme", "a")
+    look: dict[str, Any] = {"guess": 10, "enforce": False}
+    fence = db.fence(item)
+    first = ask(db, item, fence, 1, bound=10, **look)
+    assert (first.verdict, first.reason) == ("go", None)
+    throttled = ask(db, item, fence, 2, bound=10, **look)
+    assert (throttled.verdict, throttled.rate) == ("go", limit)
+    assert str(throttled.reason).startswith("throttled:")
+    exhausted = ask(db, item, fence, 3, bound=1000, **look)
+    assert (exhausted.verdict, exhausted.budget, exhausted.rate) == ("go", cap, None)
+    assert str(exhausted.reason).startswith("budget:")
+    unpriced = ask(db, item, fence, 4, bound=None, priced=False, **look)
+    assert (unpriced.verdict, unpriced.rate) == ("go", None)
+    assert unpriced.reason == "unpriced: what gpt-x costs is not known"
