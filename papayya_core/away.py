@@ -54,8 +54,7 @@ class Away:
 
         What ran before waits: the journal may have the answer that it is about to ask for.
         """
-        again = execution.ran_before or (step is not None and step.attempts > 1)
-        return self.goes_on(execution) and not again
+        return self.goes_on(execution) and not execution.may_be_answered(step)
 
     def goes_on(self, execution: Execution) -> bool:
         """Tell whether an item may go on without Postgres."""

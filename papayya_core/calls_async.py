@@ -100,10 +100,16 @@ class AsyncCalls:
             await self._write(execution, held, _VOID)
 
         try:
-            held.reserved = execution.reserve(bound_nusd)
+            held.reserved, capped = execution.reserve(bound_nusd)
+            if capped is not None and not execution.may_be_answered(step):
+                execution.over_cap(capped)
             found = await aio.claim(hold, take_back)
             known(found)
             begun = held if found is None else self._begun(execution, step, held, found[0])
+            if begun is held and capped is not None and execution.enforce:
+                await aio.finish(lambda: self._write(execution, held, _VOID))
+            if begun is held and capped is not None:
+                execution.over_cap(capped)
         except BaseException:
             execution.calls.free(scope, key, ordinal, turn)
             execution.spend(held.reserved, 0)

@@ -247,14 +247,14 @@ class Execution:
         if not any(f.check == "would_pause" and f.reason.startswith(start) for f in self.findings):
             self.note("would_pause", reason)
 
-    def reserve(self, nusd: int | None) -> int:
-        """Hold on the cap of the item what a call may cost; return what is held.
+    def reserve(self, nusd: int | None) -> tuple[int, str | None]:
+        """Hold on the cap of the item what a call may cost, all of it where there is no bound.
 
-        Raises Paused where the cap does not leave so much. A call without a bound takes all of it.
+        Return what is held, and why the call is not to be sent: the cap does not leave so much.
         """
         cap = self.agent.max_item_nusd
         if cap is None:
-            return 0
+            return 0, None
         with self._mutex:
             left = cap - self._spent
             need = max(left, 1) if nusd is None else nusd
@@ -262,15 +262,22 @@ class Execution:
             if fits or not self.enforce:
                 self._spent += need
         if fits:
-            return need
+            return need, None
         reason = (
             f"max_item_usd: {_usd(left)} is left of {_usd(cap)} for each item,"
             f" the call may cost {_usd(need) if nusd is not None else 'more'}"
         )
-        if not self.enforce:
-            self._would_pause(reason)
-            return need
-        raise self.trip(Paused(reason)).with_traceback(None)
+        return 0 if self.enforce else need, reason
+
+    def over_cap(self, reason: str) -> None:
+        """Raise Paused for a call that the cap leaves no room for; note it for an observer."""
+        if self.enforce:
+            raise self.trip(Paused(reason)).with_traceback(None)
+        self._would_pause(reason)
+
+    def may_be_answered(self, step: Step | None) -> bool:
+        """Tell whether the journal may have answers of an earlier try."""
+        return self.ran_before or (step is not None and step.attempts > 1)
 
     def spend(self, held: int, nusd: int) -> None:
         """Replace what a call held on the cap of the item by what it cost."""

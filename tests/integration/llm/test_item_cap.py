@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from papayya import ItemParked, agent, run
+from papayya_core import rules
 from papayya_core.store import acts
 from tests.integration.llm import shapes
 from tests.integration.llm.shapes import ASK
@@ -96,6 +97,32 @@ def test_what_was_spent_before_counts(world: World) -> None:
         acts.resume(connection, "again")
     parked(world, "again", 3, max_item_usd=most * Decimal("1.01"))
     assert len(world.stand_in.entries()) == before
+
+
+def test_what_is_answered_again_needs_no_cap(world: World) -> None:
+    """An item that died goes on under its cap: answers of the journal cost nothing, and hold nothing."""
+    most = bound(world)
+    work(world, "free", 2)
+    first, second = world.calls("free", "cost_nusd")
+    usd = most + rules.usd(first + second // 2)
+    begun: list[int] = []
+
+    @agent(name="dies", max_item_usd=usd)
+    def body(item: int) -> int:
+        begun.append(item)
+        with shapes.gpt(world.url) as client:
+            for n in range(2):
+                ask(client, n)
+        if len(begun) == 1:
+            raise RuntimeError("it dies here")
+        return len(begun)
+
+    with run("dies", run_id="dies"):
+        with pytest.raises(RuntimeError):
+            body(1)
+        world.retry("dies")
+        assert body(1) == 2
+    assert world.calls("dies") == ["answered"] * 2 + ["replayed"] * 2
 
 
 def test_no_bound(world: World) -> None:
