@@ -136,19 +136,22 @@ class Fire:
         return self.luck.choice([pid for pid in pids if pid in spending] or pids)
 
     def pause(self) -> Pause:
-        """Hold the books against the cap, while nothing goes on."""
+        """Hold the books against the cap, while nothing goes on.
+
+        A late copy of a message may open a parked item once more, which parks again.
+        """
+        parked = "every item is parked or done"
+        self._until(lambda: self.purse.states().keys() <= {"paused", "completed"}, parked)
         books = self.purse.reckon()
         [(amount, spent, held)] = self.purse.query(
             "SELECT amount, spent, held FROM papayya.budget_now"
         )
         assert books.spent == spent
-        billed, states = self.purse.billed(), self.purse.states()
-        made = Pause(
-            amount, spent, held, billed, states.get("paused", 0), states.get("completed", 0)
-        )
+        billed, completed = self.purse.billed(), self.purse.states().get("completed", 0)
+        made = Pause(amount, spent, held, billed, self.plan.items - completed, completed)
         self.report.pauses.append(made)
         self.report.over = max(self.report.over, spent + held - amount, billed - amount)
-        assert made.paused + made.completed == self.plan.items, states
+        assert sum(self.purse.states().values()) == self.plan.items
         return made
 
     def end(self) -> Report:
