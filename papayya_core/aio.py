@@ -17,6 +17,11 @@ T = TypeVar("T")
 sleep = asyncio.sleep
 
 
+def can_sleep() -> bool:
+    """Tell whether others of this item get on while the caller sleeps."""
+    return True
+
+
 class Mutex:
     """Guards a few statements without an await between them: on one loop nothing is needed."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 logger = redaction.logger("papayya.calls")
 
+_COMING, _LOOK = 300.0, 0.05  # seconds that an item waits for answers before it leaves
 _VOID = Ending("void", error="given up before it was sent")
 
 
@@ -85,6 +87,34 @@ class AsyncCalls:
             "spare": callparams.token(),
         }
 
+        try:
+            held.reserved, capped = execution.reserve(bound_nusd)
+            begun = await self._hold(execution, step, held, params, capped)
+        except BaseException:
+            execution.calls.free(scope, key, ordinal, turn)
+            execution.spend(held.reserved, 0)
+            raise
+        if begun is not held:
+            execution.spend(held.reserved, 0)
+        elif not asked.stream:
+            execution.on_their_way.add(id(held))
+        return begun
+
+    async def _hold(
+        self,
+        execution: Execution,
+        step: Step | None,
+        held: Held,
+        params: dict[str, Any],
+        capped: str | None,
+    ) -> Held | Recorded | None:
+        """Hold, or be answered. ``capped``: why the cap of the item leaves no room for the call.
+
+        Raises the signal that keeps it from being sent, and StoreError.
+        """
+        if capped is not None and not execution.may_be_answered(step):
+            execution.over_cap(capped)
+
         def known(found: list[Any] | None) -> None:
             if found is None:
                 held.tokens = params["token"], params["spare"]
@@ -99,24 +129,29 @@ class AsyncCalls:
             known(found)
             await self._write(execution, held, _VOID)
 
-        try:
-            held.reserved, capped = execution.reserve(bound_nusd)
-            if capped is not None and not execution.may_be_answered(step):
-                execution.over_cap(capped)
-            found = await aio.claim(hold, take_back)
-            known(found)
-            begun = held if found is None else self._begun(execution, step, held, found[0])
-            if begun is held and capped is not None and execution.enforce:
+        found = await aio.claim(hold, take_back)
+        known(found)
+        signal = None if found is None else _refused(held, found[0])
+        if signal is not None:
+            await self._let_come(execution)
+            raise execution.trip(signal)
+        begun = held if found is None else self._begun(execution, step, held, found[0])
+        if begun is held and capped is not None:
+            if execution.enforce:
                 await aio.finish(lambda: self._write(execution, held, _VOID))
-            if begun is held and capped is not None:
-                execution.over_cap(capped)
-        except BaseException:
-            execution.calls.free(scope, key, ordinal, turn)
-            execution.spend(held.reserved, 0)
-            raise
-        if begun is not held:
-            execution.spend(held.reserved, 0)
+            execution.over_cap(capped)
         return begun
+
+    async def _let_come(self, execution: Execution) -> None:
+        """Wait, before an item leaves, for the answers that others of it have asked for.
+
+        They are paid in any case; what has left would ask for them anew.
+        """
+        until = time.monotonic() + _COMING
+        while execution.on_their_way and aio.can_sleep() and not execution.is_overdue():
+            if time.monotonic() >= until:
+                break
+            await aio.sleep(_LOOK)
 
     def _terms(
         self,
@@ -148,14 +183,10 @@ class AsyncCalls:
         self, execution: Execution, step: Step | None, held: Held, row: Any
     ) -> Held | Recorded | None:
         verdict, held.id, held.bound_nusd, held.resampled, status, headers, number, body = row[:8]
-        near_codec, near, unkept, reason, budget, wants, delay, rate, clamped = row[8:]
+        near_codec, near, unkept, reason, _, _, _, rate, clamped = row[8:]
         if verdict == "ended":
             execution.calls.free(held.scope, held.key, held.ordinal, held.turn)
             return None
-        refusal = Refusal(verdict, reason, budget, wants, delay, rate)
-        signal = signal_of(refusal, held.asked.provider, held.asked.model)
-        if signal is not None:
-            raise execution.trip(signal)
         execution.told(Checkpointed(verdict, stored=False, left_nusd=None))
         if verdict != "go":
             execution.obey()
@@ -247,6 +278,8 @@ class AsyncCalls:
             reason = f"the end of a call was not recorded: {rules.describe_error(error)}"
             execution.note("call_unrecorded", reason)
             return None
+        finally:
+            execution.on_their_way.discard(id(held))
         verdict, cost_nusd, rate = answer
         execution.spend(held.reserved, held.reserved if cost_nusd is None else cost_nusd)
         execution.told(Checkpointed(verdict, stored=True, left_nusd=None))
@@ -256,6 +289,7 @@ class AsyncCalls:
         if signal is None:
             return None
         execution.note_once("throttled", signal.reason)
+        await self._let_come(execution)
         return execution.trip(signal)
 
     async def _write(self, execution: Execution, held: Held, ending: Ending) -> Any:
@@ -329,6 +363,13 @@ class AsyncCalls:
             step.cost_nusd = cost
             logger.exception("a call of %s was not recorded", call.label)
             execution.note("call_unrecorded", rules.describe_error(fault), step.n)
+
+
+def _refused(held: Held, row: Any) -> Signal | None:
+    """Return the signal of a hold that was refused."""
+    reason, budget, wants, delay, rate = row[11:16]
+    refusal = Refusal(row[0], reason, budget, wants, delay, rate)
+    return signal_of(refusal, held.asked.provider, held.asked.model)
 
 
 def _encoded(encoders: codec.Encoders | None, value: object) -> bytes | None:

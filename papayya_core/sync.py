@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import threading
 import time
@@ -16,6 +17,11 @@ T = TypeVar("T")
 
 sleep = time.sleep
 Mutex = threading.Lock
+
+
+def can_sleep() -> bool:
+    """Tell whether others of this item get on while the caller sleeps: not those of a loop here."""
+    return asyncio._get_running_loop() is None  # noqa: SLF001 - its public twin raises instead
 
 
 class Signal:
