@@ -311,6 +311,11 @@ BEGIN
             verdict := 'wait'; until := i.due_at; RETURN;
         END IF;
         IF i.state = 'paused' AND i.paused_by <> 'budget' THEN verdict := 'pause'; RETURN; END IF;
+        -- a late copy of its message: nothing has come back of what it wants
+        IF i.state = 'paused' AND p_enforce AND EXISTS (
+            SELECT FROM papayya.budget b WHERE b.id = i.parked_on
+            AND coalesce(i.wants, 1) > papayya.free_v1(b, v_now) + papayya.pending_v1(b.id, papayya.window_v1(b.period, b.timezone, v_now)))
+        THEN verdict := 'pause'; RETURN; END IF;
         IF v_draining AND NOT v_paused THEN verdict := 'drain'; reason := 'the run is draining'; RETURN; END IF;
     END IF;
     IF fence IS NULL AND d.id IS NOT NULL THEN

@@ -307,7 +307,7 @@ def test_less_than_it_seemed(db: Contract) -> None:
     [item] = db.items(run, "a")
     held = hold(db, item, db.fence(item))
     settle(db, held.call_id, "broken")
-    db.rows("UPDATE papayya.budget_slot SET slot = (slot + 1) %% 16 WHERE slot > 0")
+    db.rows("UPDATE papayya.budget_slot SET slot = slot %% 16 + 1 WHERE slot > 0")
     assert reconcile(db, held.call_id, 100) == "broken"
     assert money(db).spend == 100
     assert left(db, run) == (900, 0, 100)

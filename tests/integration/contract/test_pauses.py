@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from papayya_core.testing.clock import Clock
+from tests.integration.contract.callsql import hold, settle
 from tests.integration.contract.sql import Contract
 
 Connect = Callable[[str], Contract]
@@ -206,3 +207,22 @@ def test_cancelled_while_paused(db: Contract) -> None:
     assert db.cancel(None, [item]) == [item]
     assert db.resume(run="r") == []
     assert db.fact(item, "state::text, paused_by") == ("cancelled", None)
+
+
+def test_a_late_copy(db: Contract) -> None:
+    """What a budget parked is not begun again before there is as much as it wants."""
+    run = db.start_run(budget=1500)
+    item, other = db.items(run, "a", "b")
+    held = hold(db, other, db.fence(other), bound=1000)
+    fence = db.fence(item)
+    db.release(item, fence, "paused", paused_by="budget", budget=1, wants=1400)
+    assert db.open(item).verdict == "go"  # what the other one holds may come back
+    db.rows(
+        "UPDATE papayya.dispatch SET ended_at = now(), ending = 'released' WHERE item_id = %s", item
+    )
+    settle(db, held.call_id)
+    parked = "UPDATE papayya.item SET state = 'paused', paused_by = 'budget', parked_at = now(), parked_on = 1, wants = 1400 WHERE id = %s"
+    db.rows(parked, item)
+    assert db.open(item).verdict == "pause"
+    db.start_run(budget=2000)
+    assert db.open(item).verdict == "go"
