@@ -128,9 +128,7 @@ class Execution:
         self.tokens = 0
         self.latch: Signal | None = None
         self._asked_to_pause = False
-        self.on_their_way: set[int] = (
-            set()
-        )  # calls that were sent, and whose answers will come whole
+        self.on_their_way: set[int] = set()  # calls whose answers will come whole
         self.passes = opened.passes  # rate limits that have let its next call in
         self._spent = opened.spent_nusd  # by the item, what it holds included
         self._budgeted = opened.left_nusd is not None

@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from papayya_core import context, sync
+from papayya_core import context, faults, redaction, rules, sync
 from papayya_core.bounds import Bound
 from papayya_core.call import Asked, Ending, Held
 from papayya_core.contract import Checkpointed
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from papayya_core.contract import StepCall
     from papayya_core.execution import Execution, Step
     from papayya_core.settings import Settings
+
+logger = redaction.logger("papayya.calls")
 
 _KEY = b"step"  # of the journal; no request has it
 _NONE = 0
@@ -117,14 +119,25 @@ class StepHolds:
             self.release(step)
 
     def release(self, step: Step) -> None:
-        """Settle what a step holds at what it has reported; again is nothing."""
+        """Settle what a step holds at what it has reported; again is nothing.
+
+        The step was paid: where its hold cannot be settled, it stays, until somebody reconciles it.
+        """
         holding, step.hold = step.hold, None
         if holding is None:
             return
         execution, held = holding
         cost, step.cost_nusd = step.cost_nusd, 0
         step.reported_nusd += cost
-        sync.finish(lambda: self._settle(execution, held, cost))
+        try:
+            sync.finish(lambda: self._settle(execution, held, cost))
+        except Exception as error:
+            if faults.is_interrupt(error):
+                raise
+            step.cost_nusd += cost  # its checkpoint books it
+            step.reported_nusd -= cost
+            logger.exception("the hold of step %s was not settled", step.key.label)
+            execution.note("call_unrecorded", rules.describe_error(error), step.n)
 
     def _settle(self, execution: Execution, held: Held, cost: int) -> None:
         ending = Ending("answered" if cost else "void")

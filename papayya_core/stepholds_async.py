@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from papayya_core import aio, context
+from papayya_core import aio, context, faults, redaction, rules
 from papayya_core.bounds import Bound
 from papayya_core.call import Asked, Ending, Held
 from papayya_core.contract import Checkpointed
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from papayya_core.contract import StepCall
     from papayya_core.execution import Execution, Step
     from papayya_core.settings import Settings
+
+logger = redaction.logger("papayya.calls")
 
 _KEY = b"step"  # of the journal; no request has it
 _NONE = 0
@@ -116,14 +118,25 @@ class AsyncStepHolds:
             await self.release(step)
 
     async def release(self, step: Step) -> None:
-        """Settle what a step holds at what it has reported; again is nothing."""
+        """Settle what a step holds at what it has reported; again is nothing.
+
+        The step was paid: where its hold cannot be settled, it stays, until somebody reconciles it.
+        """
         holding, step.hold = step.hold, None
         if holding is None:
             return
         execution, held = holding
         cost, step.cost_nusd = step.cost_nusd, 0
         step.reported_nusd += cost
-        await aio.finish(lambda: self._settle(execution, held, cost))
+        try:
+            await aio.finish(lambda: self._settle(execution, held, cost))
+        except Exception as error:
+            if faults.is_interrupt(error):
+                raise
+            step.cost_nusd += cost  # its checkpoint books it
+            step.reported_nusd -= cost
+            logger.exception("the hold of step %s was not settled", step.key.label)
+            execution.note("call_unrecorded", rules.describe_error(error), step.n)
 
     async def _settle(self, execution: Execution, held: Held, cost: int) -> None:
         ending = Ending("answered" if cost else "void")

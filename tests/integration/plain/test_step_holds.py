@@ -149,3 +149,27 @@ def test_parked_for_as_much(script: Script) -> None:
     assert script.one("SELECT papayya.unpark_v1(10)") == 0
     script.change("SELECT papayya.set_budget_v1(run => name, usd => 0.8) FROM papayya.run")
     assert script.one("SELECT papayya.unpark_v1(10)") == 1
+
+
+def test_unsettled(script: Script) -> None:
+    """A step whose hold cannot be settled was paid all the same: it is not run again."""
+    script.change(
+        "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$"
+        "BEGIN RAISE EXCEPTION 'not this one'; END $$"
+    )
+    script.change(
+        "CREATE TRIGGER no BEFORE UPDATE ON papayya.call FOR EACH ROW"
+        " WHEN (NEW.kind = 'step') EXECUTE FUNCTION no()"
+    )
+    paid: list[int] = []
+
+    @agent
+    def work(n: int) -> Any:
+        return run.task("pay", lambda: paid.append(pay(n)), max_cost="0.50")
+
+    with run("capped", budget_usd="1.00"):
+        assert [one.state for one in work.map([1])] == ["completed"]
+    assert paid == [1]
+    assert script.checks("1") == ["call_unrecorded"]
+    assert script.one("SELECT cost_nusd FROM papayya.item") == DIME
+    script.change("DROP TRIGGER no ON papayya.call")
