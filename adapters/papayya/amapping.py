@@ -162,6 +162,9 @@ async def amap_items(
             await engine.store.seal_run(run.id)
     except BaseException:
         await tasks.cancel()
+        if intake.jobs:
+            with contextlib.suppress(Exception):  # as in threads
+                await engine.store.fetch("leave_rooms", {"items": list(intake.jobs)})
         if intake.jobs or not tasks.exhausted:
             say_stopped(run)
         raise

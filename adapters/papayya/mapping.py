@@ -277,6 +277,13 @@ class Mapping:
         finally:
             if self._intake.jobs or not self._exhausted:
                 say_stopped(self._run)
+            self._leave_rooms()
+
+    def _leave_rooms(self) -> None:
+        """Wait for no limit any more: who is let in and does not come takes the place of others."""
+        if self._intake.jobs:
+            with contextlib.suppress(Exception):  # they are let in, then, and their passes are kept
+                self._engine.store.fetch("leave_rooms", {"items": list(self._intake.jobs)})
 
     def dismiss(self) -> None:
         self._crew.dismiss()

@@ -288,6 +288,14 @@ SELECT papayya.unpark_v1(%(limit)s::int);
 SELECT run_name, tenant_name, agent_name, item_key, item_id, item_state, item_outcome, cost_nusd, reason, evidence
 FROM papayya.find_outliers_v1(%(score)s::float8, %(seconds)s::float8, %(limit)s::int);
 
+-- name: leave_rooms
+-- Items that wait for limits, and that nobody is there to run: let in, they would use the limit up for nothing.
+UPDATE papayya.item SET state = 'queued', due_at = NULL, rate_id = NULL, throttled_at = NULL,
+       throttled = throttled + coalesce(papayya.now() - throttled_at, '0')
+WHERE id IN (SELECT id FROM papayya.item WHERE id = ANY (%(items)b) AND state = 'waiting' AND rate_id IS NOT NULL
+             ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
+RETURNING id;
+
 -- name: gone_on
 -- Which of these items wait no more: they were queued, parked or ended.
 SELECT id FROM papayya.item WHERE id = ANY (%(items)b) AND state NOT IN ('waiting', 'running');

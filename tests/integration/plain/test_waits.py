@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from typing import Any
@@ -63,3 +64,46 @@ def test_a_stream_is_not_read_on_and_on() -> None:
         crew.add(job)
     assert not crew.is_short(8)
     crew.dismiss()
+
+
+def in_a_loop(work: Any) -> str:
+    """Leave a map of coroutines after its first result."""
+
+    async def first() -> str:
+        results = work.amap(range(5), concurrency=5)
+        state = (await anext(results)).state
+        await results.aclose()
+        return str(state)
+
+    return asyncio.run(first())
+
+
+def in_threads(work: Any) -> str:
+    """Leave a map of threads after its first result."""
+    results = iter(work.map(range(5), concurrency=5))
+    state = next(results).state
+    results.close()
+    return str(state)
+
+
+@pytest.mark.parametrize("way", [in_threads, in_a_loop])
+def test_left(script: Script, way: Any) -> None:
+    """Items of a map that was left wait for no limit: let in, they would take the place of others."""
+    rate = full(script)
+
+    def throttle(n: int) -> int:
+        if n:
+            raise Throttled("throttled: over the line", 600, rate, 10)
+        deadline = time.monotonic() + 20
+        while len(script.rows(WAITS)) < 4 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return n
+
+    async def athrottle(n: int) -> int:
+        return await asyncio.to_thread(throttle, n)
+
+    work = agent(name="work")(throttle if way is in_threads else athrottle)
+    with run("left", run_id="left"):
+        assert way(work) == "completed"
+    assert script.rows(WAITS) == []
+    assert sorted(script.states().values()) == ["completed"] + ["queued"] * 4
