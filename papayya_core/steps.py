@@ -116,8 +116,8 @@ class Steps:
             with context.stepping(step):
                 return sync.call(call.fn, call.args, call.kwargs)
         finally:
+            holds.learn(execution, step)  # before others may hold what this one did not spend
             holds.release(step)
-            holds.learn(execution, step)
 
     def _failed(self, execution: Execution, call: StepCall, step: Step, error: Exception) -> float:
         """Record a failed attempt; return the delay to wait here, or raise what ends the step."""

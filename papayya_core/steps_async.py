@@ -119,8 +119,8 @@ class AsyncSteps:
             with context.stepping(step):
                 return await aio.call(call.fn, call.args, call.kwargs)
         finally:
+            holds.learn(execution, step)  # before others may hold what this one did not spend
             await holds.release(step)
-            holds.learn(execution, step)
 
     async def _failed(
         self, execution: Execution, call: StepCall, step: Step, error: Exception

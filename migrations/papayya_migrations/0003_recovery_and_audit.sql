@@ -195,7 +195,7 @@ BEGIN
         state = CASE WHEN i.state = 'running' THEN i.state ELSE 'paused' END,
         reason = CASE WHEN i.state = 'running' THEN i.reason ELSE 'paused by hand' END,
         parked_at = CASE WHEN i.state <> 'running' THEN coalesce(i.parked_at, v_now) END,
-        due_at = NULL, send_at = NULL, rate_id = NULL, parked_on = NULL, wants = NULL
+        due_at = NULL, send_at = NULL, rate_id = NULL, parked_on = NULL, wants = NULL, passes = NULL
     FROM papayya.run r, papayya.tenant t
     WHERE r.id = i.run_id AND t.id = i.tenant_id AND (p_run IS NOT NULL OR p_tenant IS NOT NULL OR p_items IS NOT NULL)
       AND (p_run IS NULL OR r.name = p_run) AND (p_tenant IS NULL OR t.name = p_tenant)
@@ -218,7 +218,7 @@ BEGIN
     RETURN QUERY
     UPDATE papayya.item i SET
         state = CASE WHEN i.state = 'paused' THEN 'queued' ELSE i.state END, paused_by = NULL, sends = 0,
-        reason = CASE WHEN i.state = 'paused' THEN 'resumed by hand' ELSE i.reason END, parked_at = NULL, parked_on = NULL, wants = NULL,
+        reason = CASE WHEN i.state = 'paused' THEN 'resumed by hand' ELSE i.reason END, parked_at = NULL, parked_on = NULL, wants = NULL, passes = NULL,
         parked = i.parked + coalesce(papayya.now() - i.parked_at, '0'),
         send_at = CASE WHEN i.state = 'paused' THEN papayya.now() ELSE i.send_at END
     FROM papayya.run r, papayya.tenant t

@@ -160,7 +160,11 @@ BEGIN
     reason := CASE WHEN v_money AND NOT p_unpriced THEN 'unpriced: what ' || p_model || ' costs is not known' ELSE h.reason END;
     budget_id := h.budget_id; wants := h.wants; clamped := h.clamped;
     IF h.verdict <> 'go' THEN
-        verdict := CASE h.verdict WHEN 'pause' THEN 'exhausted' ELSE h.verdict END; delay := 1; RETURN;
+        verdict := CASE h.verdict WHEN 'pause' THEN 'exhausted' ELSE h.verdict END;
+        -- the longer the more wait, so that all together ask some fifty times a second
+        SELECT greatest(1, count(*) / 50.0) * (0.75 + random() / 2) INTO delay
+        FROM (SELECT FROM papayya.item w WHERE w.state = 'waiting' LIMIT 3000) AS others;
+        RETURN;
     END IF;
     IF p_guess IS NOT NULL THEN
         SELECT r.rate_id, r.delay, r.reason INTO rate_id, delay, v_throttled

@@ -496,7 +496,7 @@ DECLARE
     v_now timestamptz := papayya.now();
     v_count int;
 BEGIN
-    UPDATE papayya.item i SET state = 'queued', paused_by = NULL, parked_on = NULL, wants = NULL, reason = p_reason, sends = 0,
+    UPDATE papayya.item i SET state = 'queued', paused_by = NULL, parked_on = NULL, wants = NULL, passes = NULL, reason = p_reason, sends = 0,
            parked = i.parked + coalesce(v_now - i.parked_at, '0'), parked_at = NULL, send_at = v_now
     WHERE i.id IN (SELECT o.id FROM papayya.item o WHERE o.id = ANY (p_items) AND o.state = 'paused' AND o.paused_by = 'budget'
                    ORDER BY o.id FOR NO KEY UPDATE SKIP LOCKED);
