@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from papayya_core import bounds, codec, faults, redaction, rules, sync
 from papayya_core.away import Away
-from papayya_core.call import Ending, Held, PriceQuestion, Recorded, Tokens
+from papayya_core.call import Ending, Held, Recorded
+from papayya_core.callterms import CallTerms
 from papayya_core.contract import Checkpointed
 from papayya_core.errors import SpoolFull
+from papayya_core.keeping import Keeping
 from papayya_core.refusals import Refusal, after_refusal, signal_of
 from papayya_core.results import unlocking
 from papayya_core.stepholds import StepHolds
@@ -21,9 +23,8 @@ from papayya_core.store import callparams, rows
 
 if TYPE_CHECKING:
     from papayya_core.away import Statements
-    from papayya_core.bounds import Bound
-    from papayya_core.call import Asked, Priced
-    from papayya_core.contract import Body, Capture, StepCall
+    from papayya_core.call import Asked
+    from papayya_core.contract import StepCall
     from papayya_core.errors import Signal
     from papayya_core.execution import Execution, Step
     from papayya_core.plugins import Plugins
@@ -41,6 +42,8 @@ class Calls:
     def __init__(self, store: Statements, plugins: Plugins, settings: Settings) -> None:
         self._away = Away(store, settings)
         self.step_holds = StepHolds(self._away, settings)
+        self._terms = CallTerms(plugins, settings)
+        self._keeping = Keeping(settings)
         self._plugins = plugins
         self._settings = settings
 
@@ -69,11 +72,11 @@ class Calls:
         ordinal, turn = execution.calls.take(scope, key)
         held = Held(0, scope, key, ordinal, asked, datetime.now(UTC), turn=turn)
         most = bounds.bound(asked)
-        bound_nusd = self._bound(asked, most, held)
+        bound_nusd = self._terms.bound(asked, most, held)
         params = callparams.hold_params(
-            asked, most, bound_nusd, url, self._asked(execution, request)
+            asked, most, bound_nusd, url, self._keeping.asked(execution, request)
         )
-        params |= self._terms(execution, held, most, bound_nusd, clampable=clampable)
+        params |= self._terms.of(execution, held, most, bound_nusd, clampable=clampable)
         params |= {
             "key_print": provider_key,
             "item": execution.item_id,
@@ -89,14 +92,14 @@ class Calls:
         }
 
         try:
-            held.reserved, capped = execution.reserve(bound_nusd)
+            held.reserved, capped = execution.cap.reserve(bound_nusd)
             begun = self._hold(execution, step, held, params, capped)
         except BaseException:
             execution.calls.free(scope, key, ordinal, turn)
-            execution.spend(held.reserved, 0)
+            execution.cap.spend(held.reserved, 0)
             raise
         if begun is not held:
-            execution.spend(held.reserved, 0)
+            execution.cap.spend(held.reserved, 0)
         elif not asked.stream:
             execution.on_their_way.add(id(held))
         return begun
@@ -154,32 +157,6 @@ class Calls:
                 break
             sync.sleep(_LOOK)
 
-    def _terms(
-        self,
-        execution: Execution,
-        held: Held,
-        most: Bound,
-        bound_nusd: int | None,
-        *,
-        clampable: bool,
-    ) -> dict[str, Any]:
-        """Name the parameters of ``hold`` that say on which terms it may go."""
-        asked, settings = held.asked, self._settings
-        wanted = settings.clamp if execution.agent.clamp is None else execution.agent.clamp
-        clamp = wanted and clampable and bound_nusd is not None and execution.enforce
-        one = Tokens(input=1, output=1)
-        return {
-            "floor": self._bound(asked, most._replace(output=0), held) if clamp else None,
-            "clamp": clamp,
-            "priced": bound_nusd is not None
-            or self._price(asked, (asked.model,), one, held) is not None,
-            "unpriced": settings.unpriced == "allow",
-            "enforce": execution.enforce,
-            "fact": False,
-            "guess": bounds.guess(asked) if settings.throttle else None,
-            "passes": list(execution.passes),
-        }
-
     def _begun(
         self, execution: Execution, step: Step | None, held: Held, row: Any
     ) -> Held | Recorded | None:
@@ -205,56 +182,8 @@ class Calls:
             with suppress(Exception):  # it is for a finding alone
                 held.near = rows.unpack_bytes(near_codec, near)
         if unkept:
-            self._paid_again(execution, step.n if step is not None else None)
+            self._keeping.paid_again(execution, step.n if step is not None else None)
         return held
-
-    def _paid_again(self, execution: Execution, n: int | None) -> None:
-        """Say, once for each step, that an answer is bought a second time."""
-        capture = self._capture(execution)
-        why = "" if capture == "full" else f" (capture is {capture})"
-        reason = f"a request that was answered before is paid again: its answer was not kept{why}"
-        execution.note_once("paid_again", reason, n)
-
-    def _asked(self, execution: Execution, data: bytes) -> Body | None:
-        return self._noted(execution, self._kept(execution, data), "a request", "nobody can see it")
-
-    def _answer(self, execution: Execution, data: bytes | None) -> Body | None:
-        """Pack an answer for the journal; say so when it cannot be kept whole."""
-        then = "if the item runs again, it is paid again"
-        if data is None and self._capture(execution) == "full":
-            execution.note("unstored", f"an answer was not kept: {then}")
-        return self._noted(execution, self._kept(execution, data), "an answer", then)
-
-    def _noted(self, execution: Execution, body: Body | None, what: str, then: str) -> Body | None:
-        limit = self._settings.max_payload_bytes
-        if body is not None and body.size > limit and self._capture(execution) == "full":
-            why = f"{body.size:,} bytes are more than PAPAYYA_MAX_PAYLOAD_BYTES={limit:,}"
-            execution.note("too_large", f"{what} was not kept: {why}; {then}")
-        return body
-
-    def _kept(self, execution: Execution, data: bytes | None) -> Body | None:
-        return callparams.kept(data, self._capture(execution), self._settings.max_payload_bytes)
-
-    def _capture(self, execution: Execution) -> Capture:
-        return execution.agent.capture or self._settings.capture
-
-    def _bound(self, asked: Asked, most: Bound, held: Held) -> int | None:
-        """Price the most that a request may use; None where that cannot be known."""
-        if asked.unbounded is not None or most.output is None:
-            return None
-        ways = [self._price(asked, (asked.model,), way, held) for way in bounds.dearest(most)]
-        return max((priced.nusd for priced in ways if priced is not None), default=None)
-
-    def _price(
-        self, asked: Asked, models: tuple[str | None, ...], tokens: Tokens, held: Held
-    ) -> Priced | None:
-        for model in dict.fromkeys(models):
-            if model:
-                question = PriceQuestion(asked.provider, model, tokens, held.at)
-                priced = self._plugins.price(question)
-                if priced is not None:
-                    return priced
-        return None
 
     def settle(self, execution: Execution, held: Held, ending: Ending) -> Signal | None:
         """Record what came of a call; one round trip. It was paid, so that no fault is raised.
@@ -282,7 +211,7 @@ class Calls:
         finally:
             execution.on_their_way.discard(id(held))
         verdict, cost_nusd, rate = answer
-        execution.spend(held.reserved, held.reserved if cost_nusd is None else cost_nusd)
+        execution.cap.spend(held.reserved, held.reserved if cost_nusd is None else cost_nusd)
         execution.told(Checkpointed(verdict, stored=True, left_nusd=None))
         if not self._settings.throttle or not execution.enforce or not execution.fence:
             return None
@@ -300,11 +229,11 @@ class Calls:
         if ending.state in ("answered", "broken") and ending.answered is not None:
             answered = ending.answered
             tokens, estimated = bounds.used(held.asked, answered)
-            priced = self._price(held.asked, (answered.model, held.asked.model), tokens, held)
+            priced = self._terms.price(held.asked, (answered.model, held.asked.model), tokens, held)
             if priced is not None:
                 params |= {"cost": priced.nusd, "source": priced.source}
         params |= callparams.token_params(tokens) | {"estimated": estimated}
-        body = self._answer(execution, ending.body) if ending.state == "answered" else None
+        body = self._keeping.answer(execution, ending.body) if ending.state == "answered" else None
         params |= callparams.payload(body)
         found = self._settled(execution, held, params)
         if found is None:  # nobody objects, then, and no limit is known
@@ -343,9 +272,9 @@ class Calls:
         encoders = self._plugins.encoders
         cost, step.cost_nusd = step.cost_nusd, 0
         try:
-            asked = self._kept(execution, _encoded(encoders, _arguments(call)))
+            asked = self._keeping.kept(execution, _encoded(encoders, _arguments(call)))
             said = None if error else _encoded(encoders, answer)
-            answered = self._kept(execution, said)
+            answered = self._keeping.kept(execution, said)
             params = callparams.payload(asked) | callparams.payload(answered, "answer_")
             params |= {
                 "item": execution.item_id,

@@ -24,6 +24,7 @@ from papayya_core.errors import (
     Paused,
     Signal,
 )
+from papayya_core.itemcap import ItemCap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,7 +131,7 @@ class Execution:
         self._asked_to_pause = False
         self.on_their_way: set[int] = set()  # calls whose answers will come whole
         self.passes = opened.passes  # rate limits that have let its next call in
-        self._spent = opened.spent_nusd  # by the item, what it holds included
+        self.cap = ItemCap(agent.max_item_nusd, opened.spent_nusd, enforce=enforce)
         self._budgeted = opened.left_nusd is not None
         self._left = opened.left_nusd
         self._deadline = time.monotonic() + agent.max_seconds if agent.max_seconds else None
@@ -220,9 +221,9 @@ class Execution:
         if self.agent.max_steps is not None and self._steps > self.agent.max_steps:
             return ItemTimedOut(f"the item passed its {self.agent.max_steps} steps", "max_steps")
         if self._left is not None and (self._left <= 0 or max_cost_nusd > self._left):
-            reason = f"budget: {_usd(self._left)} is left"
+            reason = f"budget: {rules.dollars(self._left)} is left"
             if max_cost_nusd:
-                reason += f", the step may cost {_usd(max_cost_nusd)}"
+                reason += f", the step may cost {rules.dollars(max_cost_nusd)}"
             if self.enforce:
                 return BudgetPaused(reason, wants=max_cost_nusd or None)
             self._left = None
@@ -231,14 +232,9 @@ class Execution:
 
     def _cap(self, max_cost_nusd: int) -> Signal | None:
         """Say what keeps a step from running under the cap of the item; reports may pass it."""
-        cap = self.agent.max_item_nusd
-        if cap is None or self._spent + max_cost_nusd <= cap:
-            return None
-        reason = f"max_item_usd: {_usd(cap - self._spent)} is left of {_usd(cap)} for each item"
-        if max_cost_nusd:
-            reason += f", the step may cost {_usd(max_cost_nusd)}"
-        if self.enforce:
-            return Paused(reason)
+        reason = self.cap.refusal(max_cost_nusd)
+        if reason is None or self.enforce:
+            return None if reason is None else Paused(reason)
         self._would_pause(reason)
         return None
 
@@ -247,28 +243,6 @@ class Execution:
         start = reason.partition(":")[0]
         if not any(f.check == "would_pause" and f.reason.startswith(start) for f in self.findings):
             self.note("would_pause", reason)
-
-    def reserve(self, nusd: int | None) -> tuple[int, str | None]:
-        """Hold on the cap of the item what a call may cost, all of it where there is no bound.
-
-        Return what is held, and why the call is not to be sent: the cap does not leave so much.
-        """
-        cap = self.agent.max_item_nusd
-        if cap is None:
-            return 0, None
-        with self._mutex:
-            left = cap - self._spent
-            need = max(left, 1) if nusd is None else nusd
-            fits = need <= left
-            if fits or not self.enforce:
-                self._spent += need
-        if fits:
-            return need, None
-        reason = (
-            f"max_item_usd: {_usd(left)} is left of {_usd(cap)} for each item,"
-            f" the call may cost {_usd(need) if nusd is not None else 'more'}"
-        )
-        return 0 if self.enforce else need, reason
 
     def over_cap(self, reason: str) -> None:
         """Raise Paused for a call that the cap leaves no room for; note it for an observer."""
@@ -279,11 +253,6 @@ class Execution:
     def may_be_answered(self, step: Step | None) -> bool:
         """Tell whether the journal may have answers of an earlier try."""
         return self.ran_before or (step is not None and step.attempts > 1)
-
-    def spend(self, held: int, nusd: int) -> None:
-        """Replace what a call held on the cap of the item by what it cost."""
-        with self._mutex:
-            self._spent += nusd - held
 
     def begin(self, call: StepCall, parent: Step | None) -> tuple[Step, Known | None]:
         """Number a step and find what an earlier dispatch knows of it."""
@@ -375,7 +344,7 @@ class Execution:
             holder = step if step is not None else self
             holder.cost_nusd += nusd
             holder.tokens += tokens
-            self._spent += nusd
+            self.cap.spend(0, nusd)
             if step is None and self._left is not None:
                 self._left -= nusd
 
@@ -422,7 +391,3 @@ class Execution:
 
     def _identity(self) -> str:
         return f"{self.run.name}/{self.tenant}/{self.agent.name}/{self.key}/{self.ordinal}"
-
-
-def _usd(nusd: int) -> str:
-    return f"${rules.usd(max(nusd, 0)).normalize():f}"

@@ -70,6 +70,11 @@ def usd(nano: int) -> Decimal:
     return Decimal(nano).scaleb(-9) if nano else Decimal(0)
 
 
+def dollars(nusd: int) -> str:
+    """Write nano-dollars for people, exactly; what is below nothing is nothing."""
+    return f"${usd(max(nusd, 0)).normalize():f}"
+
+
 def content_key(text: str, digest: bytes, *, plain: bool = True) -> str:
     """Name an item by its input when nobody named it.
 
