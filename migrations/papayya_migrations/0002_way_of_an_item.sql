@@ -307,7 +307,7 @@ BEGIN
             RETURN;
         END IF;
         -- a message that its carrier holds back until then comes when it is due, by the carrier's clock
-        IF i.state = 'waiting' AND i.due_at > v_now AND (p_dispatch_no IS NULL OR i.send_at IS NULL) THEN
+        IF i.state = 'waiting' AND i.due_at > v_now AND (p_dispatch_no IS NULL OR i.send_at IS NULL) AND NOT v_paused AND NOT v_draining THEN
             verdict := 'wait'; until := i.due_at; RETURN;
         END IF;
         IF i.state = 'paused' AND i.paused_by <> 'budget' THEN verdict := 'pause'; RETURN; END IF;

@@ -297,5 +297,7 @@ WHERE id IN (SELECT id FROM papayya.item WHERE id = ANY (%(items)b) AND state = 
 RETURNING id;
 
 -- name: gone_on
--- Which of these items wait no more: they were queued, parked or ended.
-SELECT id FROM papayya.item WHERE id = ANY (%(items)b) AND state NOT IN ('waiting', 'running');
+-- Which of these items wait no more: they were queued, parked or ended, or none of their run or tenant is begun now.
+SELECT i.id FROM papayya.item i JOIN papayya.run r ON r.id = i.run_id JOIN papayya.tenant t ON t.id = i.tenant_id
+WHERE i.id = ANY (%(items)b) AND (i.state NOT IN ('waiting', 'running')
+                                  OR (i.state = 'waiting' AND (r.paused_at IS NOT NULL OR r.draining OR t.paused_at IS NOT NULL)));

@@ -17,8 +17,14 @@ from tests.integration.plain.script import Script
 
 WAITS = "SELECT id FROM papayya.item WHERE state = 'waiting'"
 ACTS = {
-    "cancelled": "SELECT papayya.cancel_v1('waits', NULL, 'killed')",
-    "paused": "SELECT papayya.pause_v1(NULL, NULL, array_agg(id)) FROM papayya.item",
+    "the run is killed": ("SELECT papayya.cancel_v1('waits', NULL, 'killed')", "cancelled"),
+    "items are paused": (
+        "SELECT papayya.pause_v1(NULL, NULL, array_agg(id)) FROM papayya.item",
+        "paused",
+    ),
+    "the run is paused": ("SELECT papayya.pause_v1('waits', NULL, NULL)", "paused"),
+    "the tenant is paused": ("SELECT papayya.pause_v1(NULL, 'unattributed', NULL)", "paused"),
+    "the run drains": ("UPDATE papayya.run SET draining = true", "queued"),
 }
 
 
@@ -29,9 +35,10 @@ def full(script: Script) -> int:
     return int(script.one("SELECT id FROM papayya.rate"))
 
 
-@pytest.mark.parametrize("state", ACTS)
-def test_ended_while_it_waits(script: Script, state: str) -> None:
-    """A map hears at once of items that are killed or paused while they wait for a limit."""
+@pytest.mark.parametrize("what", ACTS)
+def test_ended_while_it_waits(script: Script, what: str) -> None:
+    """A map hears at once when what waits for a limit is killed, or is not to be begun."""
+    act_of, state = ACTS[what]
     rate, ended = full(script), threading.Event()
 
     @agent
@@ -42,7 +49,7 @@ def test_ended_while_it_waits(script: Script, state: str) -> None:
         deadline = time.monotonic() + 20
         while not script.rows(WAITS) and time.monotonic() < deadline:
             ended.wait(0.02)
-        script.change(ACTS[state])
+        script.change(act_of)
 
     acting = threading.Thread(target=act)
     acting.start()
