@@ -173,6 +173,9 @@ class AsyncCalls:
                 return Recorded(status, fields, rows.unpack_bytes(number, body))
         execution.passes = ()
         held.clamped = None if clamped is None else clamped // held.asked.samples
+        if held.clamped is not None:
+            more = f"{held.asked.max_tokens} tokens of output were asked for"
+            execution.note_once("clamped", f"a budget left {held.clamped}, {more}")
         if reason is not None:
             check = "would_pause" if rate is None else "would_wait"
             execution.note_once(check, reason, step.n if step is not None else None)

@@ -6,6 +6,7 @@ import contextlib
 import heapq
 import itertools
 import queue
+import shlex
 import threading
 import time
 from collections import Counter
@@ -362,5 +363,7 @@ def say_parked(parked: list[ItemResult], run: Run) -> None:
     if any((one.reason or "").startswith("budget:") for one in parked):
         first = "raise the budget (`papayya budget set`), then "
     elif any(one.state == "paused" for one in parked):
-        first = f"`papayya resume {run.name}`, then "
+        _, by_tenant, tenant = reason.partition("paused by hand: tenant ")
+        whose = f"--tenant {shlex.quote(tenant)}" if by_tenant else run.name
+        first = f"`papayya resume {whose}`, then "
     say(f"{count} parked ({reason}); {first}go on with PAPAYYA_RUN_ID={run.name}")

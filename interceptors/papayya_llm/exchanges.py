@@ -12,7 +12,7 @@ from typing import Any
 
 from papayya_core import context, rules, vault
 from papayya_core.call import Answered, Asked, Held
-from papayya_core.execution import Execution, Step
+from papayya_core.execution import Execution, Step, live_fences
 from papayya_core.redaction import logger as redacting
 from papayya_core.redaction import redact
 from papayya_core.redaction.names import secret_name
@@ -22,6 +22,8 @@ from papayya_llm.foreign import Foreign
 from papayya_llm.schemas import Schema
 
 logger = redacting("papayya.llm")
+
+_warned: list[str] = []  # the host of a call that was nobody's
 
 
 @dataclass(slots=True)
@@ -111,7 +113,11 @@ def recognise(
     ``fields``: headers, found by lower-case names.
     """
     execution, here = context.current(), runtime()
-    if execution is None or here.settings.mode == "off" or not here.settings.llm:
+    if here.settings.mode == "off" or not here.settings.llm:
+        return None
+    if execution is None:
+        if live_fences() and not context.is_left_alone():
+            _warn_of_nobodys(host, path, fields.get("user-agent") or "")
         return None
     try:
         _make_known(here.settings.llm_hosts)
@@ -122,6 +128,17 @@ def recognise(
     except Exception as error:  # noqa: BLE001 - ours, and none of the caller's business
         _fault(execution, "a request could not be read", error)
         return None
+
+
+def _warn_of_nobodys(host: str, path: str, agent: str) -> None:
+    """Say, once, that a call is made beside the items that are at work: it is in no sum."""
+    if not _warned and schemas.find(host, path, agent) is not None:
+        _warned.append(host)
+        logger.warning(
+            "a call to %s is made outside of any item, while items are at work: no budget holds it"
+            " and no sum has it. Threads of your own carry their item by papayya.bind(function).",
+            host,
+        )
 
 
 @lru_cache(maxsize=8)

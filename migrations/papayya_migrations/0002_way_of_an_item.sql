@@ -331,7 +331,9 @@ BEGIN
         END IF;
     END IF;
     IF fence IS NULL AND v_paused THEN
-        verdict := 'pause'; reason := 'paused by hand';
+        verdict := 'pause';
+        SELECT 'paused by hand' || CASE WHEN t.paused_at IS NOT NULL THEN ': tenant ' || t.name ELSE '' END INTO reason
+        FROM papayya.tenant t WHERE t.id = i.tenant_id;
         IF NOT EXISTS (SELECT FROM papayya.dispatch o WHERE o.item_id = p_item AND o.ended_at IS NULL) THEN -- of another lane
             PERFORM papayya.park_v1(p_item, 'hand', reason, v_now);
         END IF;

@@ -184,6 +184,7 @@ DECLARE
     v_since timestamptz;
     v_need bigint;
     v_left bigint;
+    v_pending bigint;
     v_nusd bigint := p_nusd;
     v_tokens bigint := p_tokens;
 BEGIN
@@ -201,10 +202,14 @@ BEGIN
             reason := coalesce(reason, papayya.refusal_v1(b, v_since, v_need)); budget_id := coalesce(budget_id, b.id);
             PERFORM papayya.move_v1(b.id, v_since, -v_left, v_left, 0);
         ELSIF v_left IS NULL THEN
-            SELECT sum(s.free) + papayya.pending_v1(b.id, v_since) INTO v_left
+            SELECT sum(s.free), papayya.pending_v1(b.id, v_since) INTO v_left, v_pending
             FROM papayya.budget_slot s WHERE s.budget_id = b.id AND s.since = v_since;
-            verdict := CASE WHEN v_left >= coalesce(v_need, 1) THEN 'wait' ELSE 'pause' END;
+            verdict := CASE WHEN v_left + v_pending >= coalesce(v_need, 1) OR (v_pending > 0 AND p_output > 0) THEN 'wait' ELSE 'pause' END;
             budget_id := b.id; wants := v_need; reason := papayya.refusal_v1(b, v_since, v_need);
+            IF p_output > p_least THEN -- it goes on when there is as much as it can be clamped to
+                wants := CASE WHEN b.unit = 'tokens' THEN p_tokens - p_output + p_least
+                              WHEN p_floor IS NOT NULL THEN p_floor + ceil((p_nusd - p_floor)::numeric * (p_least + 1) / p_output)::bigint ELSE wants END;
+            END IF;
             PERFORM papayya.move_v1(h.budget_id, h.since, h.amount, -h.amount, 0) FROM unnest(holds) AS h;
             holds := '{}'; clamped := NULL;
             RETURN;
@@ -213,7 +218,8 @@ BEGIN
     END LOOP;
 END $$;
 
--- Lower the output of a call to what its budgets leave; unchanged when there is enough, or too little for any output.
+-- Lower the output of a call to what its budgets leave; unchanged when there is enough, or too little for any output, or when calls
+-- under way may give back what it needs.
 CREATE FUNCTION papayya.clamp_v1(
     p_tenant bigint, p_run bigint, p_agent bigint, p_key bigint, p_at timestamptz, p_nusd bigint, p_tokens bigint,
     p_floor bigint, p_output bigint, p_least bigint, OUT output bigint, OUT nusd bigint, OUT tokens bigint)
@@ -226,6 +232,8 @@ BEGIN
     nusd := p_nusd; tokens := p_tokens;
     FOR b IN SELECT * FROM papayya.budgets_v1(p_tenant, p_run, p_agent, p_key) LOOP
         v_left := papayya.free_v1(b, p_at);
+        IF v_left < (CASE b.unit WHEN 'usd' THEN p_nusd ELSE p_tokens END)
+           AND papayya.pending_v1(b.id, papayya.window_v1(b.period, b.timezone, p_at)) > 0 THEN RETURN; END IF;
         IF b.unit = 'tokens' THEN
             v_fits := least(v_fits, v_left - (p_tokens - p_output));
         ELSIF p_nusd > p_floor THEN
@@ -252,7 +260,10 @@ CREATE FUNCTION papayya.refusal_v1(b papayya.budget, p_since timestamptz, p_need
     LANGUAGE sql STABLE
     AS $$
     SELECT 'budget: ' || papayya.amount_text_v1(b.unit, greatest(sum(s.free), 0)::bigint) || ' is left of ' || papayya.budget_text_v1(b)
-           || CASE WHEN sum(s.held) > 0 THEN ' (' || papayya.amount_text_v1(b.unit, sum(s.held)::bigint) || ' is held)' ELSE '' END
+           || CASE WHEN sum(s.held) > 0 THEN ' (' || papayya.amount_text_v1(b.unit, sum(s.held)::bigint) || ' is held'
+                   || CASE WHEN sum(s.held) > papayya.pending_v1(b.id, p_since)
+                           THEN ', ' || papayya.amount_text_v1(b.unit, sum(s.held)::bigint - papayya.pending_v1(b.id, p_since))
+                                || ' of it by calls whose end nobody knows: `papayya reconcile`' ELSE '' END || ')' ELSE '' END
            || CASE WHEN p_need IS NULL THEN ', and what the call may cost has no bound'
                    ELSE ', the call may cost ' || papayya.amount_text_v1(b.unit, p_need) END
     FROM papayya.budget_slot s WHERE s.budget_id = b.id AND s.since = p_since

@@ -85,7 +85,8 @@ def _line(tenant: Text, count: Count, states: list[str], sides: Sides | None) ->
 def _money(out: Console, report: Audit) -> None:
     """Show the sides of the money that calls and reports have."""
     sides = report.sides
-    if not (sides.calls or sides.pending_calls or sides.replayed_calls):
+    seen = sides.calls or sides.pending_calls or sides.replayed_calls
+    if not seen and not sides.reported_nusd and not sides.calls_nusd:
         return
     calls = f"{show.money(sides.calls_nusd)} of {show.count(sides.calls, 'call')}"
     parts = f"{calls} + {show.money(sides.reported_nusd)} reported"

@@ -15,7 +15,7 @@ from papayya_core.cli import callwords, documents, show
 from papayya_core.cli.redacting import redacted, redactor
 from papayya_core.cli.state import NAME, Cli, Command, pass_cli
 from papayya_core.store import reads
-from papayya_core.store.reads import BudgetRow, Cluster, RunRow, TenantRow
+from papayya_core.store.reads import BudgetRow, Cluster, Parking, RunRow, TenantRow
 
 CLUSTERS = 20
 SHOWN_LOST = 10
@@ -89,6 +89,7 @@ class Page:
     run: RunRow
     tenants: list[TenantRow]
     budgets: list[BudgetRow]
+    parking: list[Parking]
     clusters: list[Cluster]
     lost: list[Lost]
 
@@ -123,6 +124,7 @@ def _read(connection: reads.Connection, name: str) -> Page:
             reads.list_runs(connection, run=run_id)[0],
             reads.list_tenants(connection, run_id),
             reads.list_budgets(connection, run_id),
+            reads.list_parking(connection, run_id),
             reads.list_clusters(connection, run_id, CLUSTERS + 1),
             reads.rows(connection, "lost_deliveries", Lost, run=name),
         )
@@ -204,10 +206,10 @@ def _next(page: Page) -> Iterator[str]:
         if one.paused_at is not None and one.open:
             tenant = shlex.quote(show.safe(one.tenant))
             yield f"Tenant {tenant} is paused; go on with: papayya resume --tenant {tenant}"
-    yield from next_steps(page.run, page.budgets)
+    yield from next_steps(page.run, page.parking)
 
 
-def next_steps(run: RunRow, budgets: Sequence[BudgetRow] = ()) -> Iterator[str]:
+def next_steps(run: RunRow, parking: Sequence[Parking] = ()) -> Iterator[str]:
     """Say how to go on with a run."""
     name = shlex.quote(show.safe(run.run))
     if run.draining:
@@ -218,11 +220,14 @@ def next_steps(run: RunRow, budgets: Sequence[BudgetRow] = ()) -> Iterator[str]:
         yield f"Go on with its {show.count(run.open, 'open item')}: PAPAYYA_RUN_ID={name} <your command>"
     elif run.open:
         yield f"Its {show.count(run.open, 'open item')}: sent by {show.safe(run.carrier)}"
-    if run.paused:
+    for one in parking:
+        yield (
+            f"{show.count(one.items, 'item')} parked by {show.safe(one.budget)}: `papayya budget set`"
+            " raises it, `papayya budget` shows what holds it"
+        )
+    if run.paused > sum(one.items for one in parking):
         why = f"papayya items --run {name} --state paused shows why"
         yield f"Paused: {why}; papayya resume {name} lets them go on"
-    if run.paused and any(one.spent_nusd >= one.limit_nusd for one in budgets):
-        yield f"A budget is exhausted: papayya budget set --run {name} --usd … raises it; then go on"
     if run.flagged:
         yield f"What needs a look: papayya items --run {name} --flagged"
     if run.failed:

@@ -146,7 +146,7 @@ def _conclude(out: Console, watcher: Watcher, verdict: str) -> None:
     out.print(Text(f"\n{said[verdict]}", style="bold"))
     run = reads.find_run(watcher.connection, watcher.name)
     [row] = reads.list_runs(watcher.connection, run=run, limit=1)
-    for step in next_steps(row, reads.list_budgets(watcher.connection, run)):
+    for step in next_steps(row, reads.list_parking(watcher.connection, run)):
         out.print(Text(step), soft_wrap=True)
 
 

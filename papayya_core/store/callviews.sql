@@ -10,7 +10,7 @@ SELECT c.id, c.item_id, c.run, c.tenant, c.agent, c.item, coalesce(c.step_n, c.n
        c.error, c.started_at, c.seconds, c.first_seconds, c.finished_at, c.reconciled_at
 FROM papayya.call_now c
 WHERE (%(run)s::bigint IS NULL OR c.run_id = %(run)s) AND (%(tenant)s::bigint IS NULL OR c.tenant_id = %(tenant)s)
-  AND (%(items)s::bigint[] IS NULL OR c.item_id = ANY (%(items)s::bigint[]))
+  AND ((%(items)s::bigint[] IS NULL AND c.kind <> 'step') OR c.item_id = ANY (%(items)s::bigint[]))
   AND (%(call)s::bigint IS NULL OR c.id = %(call)s) AND (%(model)s::text IS NULL OR %(model)s IN (c.model, c.answered_by))
   AND (%(state)s::papayya.call_state IS NULL OR c.state = %(state)s::papayya.call_state)
   AND (NOT %(uncertain)s OR c.uncertain) AND (NOT %(unpriced)s OR c.unpriced)
@@ -33,7 +33,7 @@ SELECT count(*) FILTER (WHERE c.counted) AS calls,
        coalesce(sum(o.cost_nusd), 0)::bigint AS saved_nusd
 FROM papayya.call c LEFT JOIN papayya.call o ON o.id = c.replay_of
 WHERE (%(run)s::bigint IS NULL OR c.run_id = %(run)s) AND (%(tenant)s::bigint IS NULL OR c.tenant_id = %(tenant)s)
-  AND (%(items)s::bigint[] IS NULL OR c.item_id = ANY (%(items)s::bigint[]))
+  AND ((%(items)s::bigint[] IS NULL AND c.kind <> 'step') OR c.item_id = ANY (%(items)s::bigint[]))
   AND (%(model)s::text IS NULL OR %(model)s IN (c.model, c.answered_by))
   AND (%(state)s::papayya.call_state IS NULL OR c.state = %(state)s::papayya.call_state)
   AND (NOT %(uncertain)s OR c.state = 'pending' OR c.uncertain) AND (NOT %(unpriced)s OR c.unpriced);

@@ -98,6 +98,14 @@ class TenantRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Parking:
+    """A budget, in words, and how many items of a run it has parked."""
+
+    budget: str
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetRow:
     """A cap of a run, or of one agent within it."""
 
@@ -239,6 +247,11 @@ def list_tenants(connection: Connection, run: int | None = None) -> list[TenantR
 def list_budgets(connection: Connection, run: int) -> list[BudgetRow]:
     """Read the caps of a run."""
     return rows(connection, "budgets", BudgetRow, run=run)
+
+
+def list_parking(connection: Connection, run: int) -> list[Parking]:
+    """Read which budgets have parked items of a run."""
+    return rows(connection, "parking", Parking, run=run)
 
 
 def list_clusters(connection: Connection, run: int, limit: int = 20) -> list[Cluster]:

@@ -80,6 +80,13 @@ SELECT b.agent, b.amount AS limit_nusd, b.spent AS spent_nusd, b.version, b.chan
 FROM papayya.budget_now b
 WHERE b.run_id = %(run)s AND b.unit = 'usd' AND b.tenant_id IS NULL AND b.key_id IS NULL ORDER BY b.agent NULLS FIRST;
 
+-- name: parking
+-- The budgets that have parked items of a run.
+SELECT papayya.budget_text_v1(b) AS budget, n.items
+FROM (SELECT i.parked_on, count(*) AS items FROM papayya.item i
+      WHERE i.run_id = %(run)s AND i.state = 'paused' AND i.paused_by = 'budget' GROUP BY 1) AS n
+JOIN papayya.budget b ON b.id = n.parked_on ORDER BY n.items DESC, b.id;
+
 -- name: clusters
 -- The standing findings of a run by fingerprint, the worst and most frequent first, each with its newest example.
 SELECT f.check_name AS check, c.severity, f.reason, c.items, c.findings, f.fingerprint,

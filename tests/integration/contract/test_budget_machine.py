@@ -137,6 +137,9 @@ class Model:
         fits = OUTPUT
         for key, budget in self.applying(call.account):
             left = self.left(key, call.at)
+            need = call.most if budget.unit == "tokens" else call.bound
+            if need is not None and left < need and self.held(key, call.at, "pending") > 0:
+                return None  # it may come back
             if budget.unit == "tokens":
                 fits = min(fits, left - PROMPT)
             elif call.bound is not None and floor is not None and call.bound > floor:
@@ -148,7 +151,7 @@ class Model:
         call.most = PROMPT + fits
         return fits
 
-    def hold(self, call: Call, *, free: bool, forced: bool) -> str:
+    def hold(self, call: Call, *, free: bool, forced: bool, clamp: bool) -> str:
         """Hold on all budgets, or say why not. free: it has no price, and may go without one."""
         holds: dict[tuple[int, datetime], int] = {}
         for key, budget in self.applying(call.account):
@@ -160,7 +163,8 @@ class Model:
             elif forced:
                 holds[key, budget.since(call.at)] = need or 0
             else:
-                return "wait" if left + pending >= least else "exhausted"
+                waits = left + pending >= least or (clamp and pending > 0)
+                return "wait" if waits else "exhausted"
         call.holds = holds
         return "go"
 
@@ -259,7 +263,7 @@ class Machine(RuleBasedStateMachine):
             expected, clamped = "unpriced", None
         else:
             clamped = self.model.clamp(call, floor) if clamp else None
-            expected = self.model.hold(call, free=free, forced=forced)
+            expected = self.model.hold(call, free=free, forced=forced, clamp=clamp)
         self.count += 1
         given: dict[str, Any] = {"bound": bound, "floor": floor, "clamp": clamp, "priced": priced}
         given |= {"unpriced": unpriced, "enforce": not forced, "prompt": PROMPT, "output": OUTPUT}

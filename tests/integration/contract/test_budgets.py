@@ -153,8 +153,10 @@ def test_clamp(db: Contract) -> None:
     found = ask(db, item, fence, 2, bound=1100, floor=100, clamp=True)
     assert (found.verdict, found.clamped, found.bound_nusd) == ("go", 29, 680)
     assert (books(db, usd).left, books(db, tokens).left) == (20, 1)
-    assert ask(db, item, fence, 3, bound=1100, floor=100, clamp=True).verdict == "exhausted"
-    assert ask(db, item, fence, 3, bound=700, floor=100, prompt=10, clamp=True).verdict == "wait"
+    assert ask(db, item, fence, 3, bound=1100, floor=100, clamp=True).verdict == "wait"
+    settle(db, found.call_id, cost=650)
+    short = ask(db, item, fence, 3, bound=1100, floor=100, prompt=10, clamp=True)
+    assert (short.verdict, short.wants) == ("exhausted", 440)  # what 17 tokens of output need
     agreed(db)
 
 
