@@ -345,7 +345,8 @@ BEGIN
     END IF;
 
     SELECT l.nusd, l.budget_id INTO left_nusd, v_budget FROM papayya.left_v1(i.tenant_id, i.run_id, i.agent_id) AS l;
-    IF fence IS NULL AND left_nusd <= 0 AND p_enforce THEN
+    -- what has begun may have paid for all that it needs: its next step or call will ask
+    IF fence IS NULL AND left_nusd <= 0 AND i.started_at IS NULL AND p_enforce THEN
         SELECT 'budget: nothing is left of ' || papayya.budget_text_v1(b) INTO reason FROM papayya.budget b WHERE b.id = v_budget;
         verdict := 'pause';
         PERFORM papayya.park_v1(p_item, 'budget', reason, v_now, v_budget);

@@ -159,6 +159,7 @@ class Market:
                 {"kind": kind, "rate": self.plan.rate * (5 if kind in RARE else 1), "times": 1}
                 | {"params": PARAMS.get(kind, {})}
                 for kind in KINDS
+                if kind != "no_credit"  # that parks, for somebody to pay
             )
         )
 

@@ -27,7 +27,8 @@ def test_a_whole(db: Contract, whole: dict[str, Any]) -> None:
     [late] = db.items(run, "late")
     for item in (free, late):
         opened = db.open(item)
-        assert (opened.verdict, opened.reason) == ("pause", "paused by hand")
+        why = "paused by hand" + (": tenant acme" if "tenant" in whole else "")
+        assert (opened.verdict, opened.reason) == ("pause", why)
         assert db.open(item).verdict == "pause"
         assert db.fact(item, "state::text, paused_by::text, deliveries") == ("paused", "hand", 0)
     assert db.open(busy).verdict == "busy"
@@ -226,3 +227,13 @@ def test_a_late_copy(db: Contract) -> None:
     assert db.open(item).verdict == "pause"
     db.start_run(budget=2000)
     assert db.open(item).verdict == "go"
+
+
+def test_what_has_begun_goes_on(db: Contract) -> None:
+    """Where nothing is left of a budget, an item that has paid for all it needs still ends."""
+    [item, fresh] = db.items(db.start_run(budget=10), "a", "b")
+    fence = db.fence(item)
+    db.checkpoint(fence, cost=10)
+    db.release(item, fence, "queued", lost=True)
+    assert db.open(item).verdict == "go"
+    assert db.open(fresh).verdict == "pause"
