@@ -50,7 +50,7 @@ def test_queued_item_parks(stage: Scene) -> None:
     stage.hold("queued")
     result = stage.tasks.work.delay(name="q1", tenant="queued")
     stage.until(lambda: is_parked(stage, result), "it is parked")
-    assert result.info == {"reason": "paused by hand"}
+    assert result.info == {"reason": "paused by hand: tenant queued"}
     stage.until(lambda: in_broker(stage) == (0, 0), "its message is acknowledged")
     with pytest.raises(NotYet):
         result.get(timeout=0.2)
