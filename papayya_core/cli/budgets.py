@@ -131,8 +131,16 @@ def set_(cli: Cli, /, as_json: bool, **what: Any) -> None:
         said = f"{words(after)} from now on, {was} before: {spent}"
     else:
         said = f"nothing to do: {words(after)} already; {spent}"
-    then = [*new, *next_steps(connection, after, parked_by(connection, after.id))]
+    then = [*new, *_also(connection, after)]
+    then += next_steps(connection, after, parked_by(connection, after.id))
     _say("set", as_json, said, then, changed=change.changed, budget=document(after))
+
+
+def _also(connection: Connection, one: Budget) -> list[str]:
+    """Name the other budgets of the same account: one may have been meant."""
+    near = budgets.list_budgets(connection, **one.account)  # type: ignore[arg-type]
+    others = [words(each) for each in near if each.account == one.account and each.id != one.id]
+    return [f"It has others, and all of them hold: {', '.join(others)}"] if others else []
 
 
 def _new(connection: Connection, what: str, account: Account) -> list[str]:

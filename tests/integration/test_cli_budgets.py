@@ -314,3 +314,11 @@ def test_names_of_keys(papayya_database: str) -> None:
     assert "no key 'b'" in papayya("keys", "name", "b", "c", code=1).stderr
     papayya("keys", "name", "a", "b")
     assert [one["name"] for one in papayya_json("keys")["keys"]] == ["b"]
+
+
+@pytest.mark.usefixtures("papayya_database")
+def test_another_of_the_same() -> None:
+    """Who sets a second budget of an account hears of the first one."""
+    papayya("budget", "set", "--tenant", "acme", "--usd", "40", "--per", "month")
+    said = papayya("budget", "set", "--tenant", "acme", "--usd", "3").stdout
+    assert "It has others, and all of them hold: $40.00 a month for tenant acme" in said
