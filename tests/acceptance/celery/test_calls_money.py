@@ -18,4 +18,6 @@ def test_money_under_fire(tmp_path: Path) -> None:
     report = unleash(PLAN, tmp_path)
     assert report.killed == {"children": 1, "parents": 1}
     assert report.books is not None
-    assert report.books.faults.keys() == KINDS.keys()
+    assert report.books.faults.keys() == KINDS.keys() - {
+        "no_credit"
+    }  # it parks, for somebody to pay
