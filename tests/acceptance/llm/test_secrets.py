@@ -26,10 +26,14 @@ TABLES = """
     SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables
     WHERE table_schema NOT IN ('pg_catalog', 'information_schema') AND table_type = 'BASE TABLE'
 """
-LISTS = ("runs", "items", "tenants", "calls", "doctor", "plugins", "prices")
-PAGES = ("run", "audit", "item")
+LISTS = (
+    *("runs", "items", "tenants", "calls", "doctor", "plugins", "prices"),
+    *("budget", "keys", "limits", "spool"),
+)
+PAGES = ("run", "audit", "outliers", "item")
+LIVE = ("watch",)  # shows what the others do, again and again
 EXACT = ("results",)  # outputs as they are, for programs to go on with
-ACTS = ("cancel", "drain", "fake-provider", "migrate", "pause", "pump")
+ACTS = ("cancel", "drain", "fake-provider", "kill", "limit", "migrate", "pause", "pump")
 GO_ON = ("reconcile", "resume", "retry")
 PLACES = ("agent_version", "call", "finding", "item", "step")  # that keep texts about the work
 MARK = "[openai key …"
@@ -87,7 +91,8 @@ def pages(world: World) -> dict[str, str]:
         found |= shown(command)
     found |= shown("calls", "--limit", "10000") | shown("items", "--limit", "10000")
     for (run,) in world.query("SELECT name FROM papayya.run"):
-        found |= shown("run", run) | shown("audit", run)
+        for page in PAGES[:-1]:
+            found |= shown(page, run)
     for (key,) in world.query("SELECT min(key) FROM papayya.item GROUP BY agent_id"):
         found |= shown("item", key)
     return found
@@ -144,5 +149,5 @@ def test_no_key_is_found(hello: World, tmp_path: Path) -> None:
 def test_every_command_is_looked_at() -> None:
     """Each command is one of those that show things, act, or give exact outputs."""
     assert sorted(cli.list_commands(click.Context(cli))) == sorted(
-        (*LISTS, *PAGES, *EXACT, *ACTS, *GO_ON)
+        (*LISTS, *PAGES, *LIVE, *EXACT, *ACTS, *GO_ON)
     )
