@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from papayya import agent, bind, run
 from tests.integration.llm import shapes
 from tests.integration.llm.shapes import ASK
-from tests.integration.llm.world import World
+from tests.integration.llm.world import PATIENCE_S, World
 
 REFUSED = "refused once"
 OTHERS = [f"{n}. side by side" for n in range(3)]
@@ -23,39 +24,51 @@ def request(say: str) -> dict[str, Any]:
     return {**ASK, "messages": [{"role": "user", "content": say}]}
 
 
-def on_a_loop(url: str) -> int:
+def on_a_loop(url: str, others_held: Callable[[], None]) -> int:
     """Ask all at once, in tasks that end with the loop."""
 
     async def ask() -> int:
         async with shapes.agpt(url) as client:
             made = client.chat.completions.create
-            return len(await asyncio.gather(*(made(**request(say)) for say in [*OTHERS, REFUSED])))
+
+            async def refused() -> Any:
+                await asyncio.to_thread(others_held)
+                return await made(**request(REFUSED))
+
+            others = [made(**request(say)) for say in OTHERS]
+            return len(await asyncio.gather(*others, refused()))
 
     return asyncio.run(ask())
 
 
-def in_threads(url: str) -> int:
+def in_threads(url: str, others_held: Callable[[], None]) -> int:
     """Ask all at once, in threads that nobody waits for when one fails."""
     pool = ThreadPoolExecutor(4)
     with shapes.gpt(url) as client:
         ask = bind(lambda say: client.chat.completions.create(**request(say)))
-        refused = pool.submit(ask, REFUSED)
         others = [pool.submit(ask, say) for say in OTHERS]
-        refused.result()
+        others_held()
+        pool.submit(ask, REFUSED).result()
         return len([each.result() for each in others]) + 1
 
 
 @pytest.mark.parametrize("ask", [on_a_loop, in_threads])
-def test_answers_on_their_way(world: World, ask: Callable[[str], int]) -> None:
+def test_answers_on_their_way(world: World, ask: Callable[[str, Callable[[], None]], int]) -> None:
     """An item that comes upon a limit leaves with the answers that it has asked for beside."""
     world.script.start(throttle=True)
     params = {"retry_after": 3}
     world.stand_in.fail({"kind": "rate_limit", "match": REFUSED, "times": 1, "params": params})
     world.stand_in.fail({"kind": "slow", "match": "side by side", "params": {"seconds": 1}})
 
+    def others_held() -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while len(world.calls(ask.__name__)) < len(OTHERS):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
     @agent(name=ask.__name__)
     def body(item: int) -> int:
-        return ask(world.url)
+        return ask(world.url, others_held)
 
     with run(ask.__name__, run_id=ask.__name__):
         assert [one.output for one in body.map([1])] == [4]
