@@ -19,7 +19,15 @@ CREATE FUNCTION papayya.slot_v1() RETURNS smallint
     LANGUAGE sql STABLE
     AS $$ SELECT (1 + pg_backend_pid() % 16)::smallint $$;
 
--- The budgets that apply, in the order in which they are locked.
+-- Whether a budget is of this account: what it does not name may be any.
+CREATE FUNCTION papayya.covers_v1(b papayya.budget, p_tenant bigint, p_run bigint, p_agent bigint, p_key bigint) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT (b.tenant_id IS NULL OR b.tenant_id = p_tenant) AND (b.run_id IS NULL OR b.run_id = p_run)
+           AND (b.agent_id IS NULL OR b.agent_id = p_agent) AND (b.key_id IS NULL OR b.key_id = p_key)
+    $$;
+
+-- The budgets that apply, in the order in which they are locked. By the first that each names, which an index has.
 CREATE FUNCTION papayya.budgets_v1(p_tenant bigint, p_run bigint, p_agent bigint, p_key bigint) RETURNS SETOF papayya.budget
     LANGUAGE sql STABLE
     AS $$
@@ -27,10 +35,22 @@ CREATE FUNCTION papayya.budgets_v1(p_tenant bigint, p_run bigint, p_agent bigint
     WHERE (b.tenant_id = p_tenant OR (b.tenant_id IS NULL AND b.run_id = p_run)
            OR (b.tenant_id IS NULL AND b.run_id IS NULL AND b.agent_id = p_agent)
            OR (b.tenant_id IS NULL AND b.run_id IS NULL AND b.agent_id IS NULL AND b.key_id = p_key))
-      AND (b.run_id IS NULL OR b.run_id = p_run) AND (b.agent_id IS NULL OR b.agent_id = p_agent)
-      AND (b.key_id IS NULL OR b.key_id = p_key)
+      AND papayya.covers_v1(b, p_tenant, p_run, p_agent, p_key)
     ORDER BY b.id
     $$;
+
+-- What a window of a budget comes to; a new one is free.
+CREATE FUNCTION papayya.balance_v1(b papayya.budget, p_since timestamptz) RETURNS TABLE (free bigint, held bigint, spent bigint)
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT coalesce(sum(s.free), b.amount)::bigint, coalesce(sum(s.held), 0)::bigint, coalesce(sum(s.spent), 0)::bigint
+    FROM papayya.budget_slot s WHERE s.budget_id = b.id AND s.since = p_since
+    $$;
+
+-- What is free of a budget at a moment.
+CREATE FUNCTION papayya.free_v1(b papayya.budget, p_at timestamptz) RETURNS bigint
+    LANGUAGE sql STABLE
+    AS $$ SELECT l.free FROM papayya.balance_v1(b, papayya.window_v1(b.period, b.timezone, p_at)) AS l $$;
 
 -- Lock the pool of a window; it is made when it is new.
 CREATE FUNCTION papayya.pool_v1(p_budget bigint, p_since timestamptz) RETURNS papayya.budget_slot
@@ -183,7 +203,9 @@ DECLARE
     b papayya.budget;
     v_since timestamptz;
     v_need bigint;
-    v_left bigint;
+    v_taken bigint;
+    v_free bigint;
+    v_held bigint;
     v_pending bigint;
     v_nusd bigint := p_nusd;
     v_tokens bigint := p_tokens;
@@ -196,25 +218,25 @@ BEGIN
     FOR b IN SELECT * FROM papayya.budgets_v1(p_tenant, p_run, p_agent, p_key) LOOP
         v_since := papayya.window_v1(b.period, b.timezone, p_at);
         v_need := CASE b.unit WHEN 'usd' THEN v_nusd ELSE v_tokens END;
-        v_left := papayya.take_v1(b.id, v_since, v_need);
-        IF v_left IS NULL AND p_force THEN
-            v_left := coalesce(v_need, 0);
-            reason := coalesce(reason, papayya.refusal_v1(b, v_since, v_need)); budget_id := coalesce(budget_id, b.id);
-            PERFORM papayya.move_v1(b.id, v_since, -v_left, v_left, 0);
-        ELSIF v_left IS NULL THEN
-            SELECT sum(s.free), papayya.pending_v1(b.id, v_since) INTO v_left, v_pending
-            FROM papayya.budget_slot s WHERE s.budget_id = b.id AND s.since = v_since;
-            verdict := CASE WHEN v_left + v_pending >= coalesce(v_need, 1) OR (v_pending > 0 AND p_output > 0) THEN 'wait' ELSE 'pause' END;
-            budget_id := b.id; wants := v_need; reason := papayya.refusal_v1(b, v_since, v_need);
-            IF p_output > p_least THEN -- it goes on when there is as much as it can be clamped to
-                wants := CASE WHEN b.unit = 'tokens' THEN p_tokens - p_output + p_least
-                              WHEN p_floor IS NOT NULL THEN p_floor + ceil((p_nusd - p_floor)::numeric * (p_least + 1) / p_output)::bigint ELSE wants END;
+        v_taken := papayya.take_v1(b.id, v_since, v_need);
+        IF v_taken IS NULL THEN
+            SELECT l.free, l.held, papayya.pending_v1(b.id, v_since) INTO v_free, v_held, v_pending FROM papayya.balance_v1(b, v_since) AS l;
+            budget_id := coalesce(budget_id, b.id); reason := coalesce(reason, papayya.refusal_v1(b, v_need, v_free, v_held, v_pending));
+            IF NOT p_force THEN
+                verdict := CASE WHEN v_free + v_pending >= coalesce(v_need, 1) OR (v_pending > 0 AND p_output > 0) THEN 'wait' ELSE 'pause' END;
+                wants := v_need;
+                IF p_output > p_least THEN -- it goes on when there is as much as it can be clamped to
+                    wants := CASE WHEN b.unit = 'tokens' THEN p_tokens - p_output + p_least
+                                  WHEN p_floor IS NOT NULL THEN p_floor + ceil((p_nusd - p_floor)::numeric * (p_least + 1) / p_output)::bigint ELSE wants END;
+                END IF;
+                PERFORM papayya.move_v1(h.budget_id, h.since, h.amount, -h.amount, 0) FROM unnest(holds) AS h;
+                holds := '{}'; clamped := NULL;
+                RETURN;
             END IF;
-            PERFORM papayya.move_v1(h.budget_id, h.since, h.amount, -h.amount, 0) FROM unnest(holds) AS h;
-            holds := '{}'; clamped := NULL;
-            RETURN;
+            v_taken := coalesce(v_need, 0);
+            PERFORM papayya.move_v1(b.id, v_since, -v_taken, v_taken, 0);
         END IF;
-        holds := holds || ROW(b.id, v_since, v_left, b.unit)::papayya.held;
+        holds := holds || ROW(b.id, v_since, v_taken, b.unit)::papayya.held;
     END LOOP;
 END $$;
 
@@ -247,26 +269,16 @@ BEGIN
     END IF;
 END $$;
 
--- What is free of a budget now.
-CREATE FUNCTION papayya.free_v1(b papayya.budget, p_at timestamptz) RETURNS bigint
+-- Why a budget refuses. p_free, p_held: its balance; p_pending: what may come back of what is held.
+CREATE FUNCTION papayya.refusal_v1(b papayya.budget, p_need bigint, p_free bigint, p_held bigint, p_pending bigint) RETURNS text
     LANGUAGE sql STABLE
     AS $$
-    SELECT coalesce((SELECT sum(s.free) FROM papayya.budget_slot s
-                     WHERE s.budget_id = b.id AND s.since = papayya.window_v1(b.period, b.timezone, p_at)), b.amount)::bigint
-    $$;
-
--- Why a budget refuses.
-CREATE FUNCTION papayya.refusal_v1(b papayya.budget, p_since timestamptz, p_need bigint) RETURNS text
-    LANGUAGE sql STABLE
-    AS $$
-    SELECT 'budget: ' || papayya.amount_text_v1(b.unit, greatest(sum(s.free), 0)::bigint) || ' is left of ' || papayya.budget_text_v1(b)
-           || CASE WHEN sum(s.held) > 0 THEN ' (' || papayya.amount_text_v1(b.unit, sum(s.held)::bigint) || ' is held'
-                   || CASE WHEN sum(s.held) > papayya.pending_v1(b.id, p_since)
-                           THEN ', ' || papayya.amount_text_v1(b.unit, sum(s.held)::bigint - papayya.pending_v1(b.id, p_since))
+    SELECT 'budget: ' || papayya.amount_text_v1(b.unit, greatest(p_free, 0)) || ' is left of ' || papayya.budget_text_v1(b)
+           || CASE WHEN p_held > 0 THEN ' (' || papayya.amount_text_v1(b.unit, p_held) || ' is held'
+                   || CASE WHEN p_held > p_pending THEN ', ' || papayya.amount_text_v1(b.unit, p_held - p_pending)
                                 || ' of it by calls whose end nobody knows: `papayya reconcile`' ELSE '' END || ')' ELSE '' END
            || CASE WHEN p_need IS NULL THEN ', and what the call may cost has no bound'
                    ELSE ', the call may cost ' || papayya.amount_text_v1(b.unit, p_need) END
-    FROM papayya.budget_slot s WHERE s.budget_id = b.id AND s.since = p_since
     $$;
 
 -- What a call goes on to hold after its end: nothing, or, where its end (p_keeps) or its price (p_nusd NULL) is not known, what it
@@ -323,6 +335,14 @@ BEGIN
     END LOOP;
 END $$;
 
+-- The budget of exactly this account, unit and period.
+CREATE FUNCTION papayya.budget_of_v1(p_tenant bigint, p_run bigint, p_agent bigint, p_key bigint, p_unit papayya.unit, p_period papayya.period)
+    RETURNS SETOF papayya.budget LANGUAGE sql STABLE
+    AS $$
+    SELECT b.* FROM papayya.budget b WHERE (b.tenant_id, b.run_id, b.agent_id, b.key_id, b.unit, b.period)
+        IS NOT DISTINCT FROM (p_tenant, p_run, p_agent, p_key, p_unit, p_period)
+    $$;
+
 -- Set a budget, or change it: what is raised is there at once, what is lowered below what was spent shows as overdraft.
 -- One that is new starts with what was spent before it in its window, and with what calls under way may cost.
 CREATE FUNCTION papayya.put_budget_v1(
@@ -334,22 +354,17 @@ DECLARE
     v_since timestamptz;
     v_timezone text;
 BEGIN
-    SELECT * INTO b FROM papayya.budget o WHERE (o.tenant_id, o.run_id, o.agent_id, o.key_id, o.unit, o.period)
-        IS NOT DISTINCT FROM (p_tenant, p_run, p_agent, p_key, p_unit, p_period);
+    SELECT * INTO b FROM papayya.budget_of_v1(p_tenant, p_run, p_agent, p_key, p_unit, p_period);
     IF b.amount = p_amount AND b.timezone = coalesce(p_timezone, b.timezone) THEN RETURN b.id; END IF;
     PERFORM pg_advisory_xact_lock(1885433953, 1); -- what is being settled is seen below
-    SELECT o.timezone INTO v_timezone FROM papayya.budget o WHERE (o.tenant_id, o.run_id, o.agent_id, o.key_id, o.unit, o.period)
-        IS NOT DISTINCT FROM (p_tenant, p_run, p_agent, p_key, p_unit, p_period);
+    SELECT * INTO b FROM papayya.budget_of_v1(p_tenant, p_run, p_agent, p_key, p_unit, p_period);
+    IF b.amount = p_amount AND b.timezone = coalesce(p_timezone, b.timezone) THEN RETURN b.id; END IF; -- by somebody else, meanwhile
+    v_timezone := b.timezone;
     INSERT INTO papayya.budget AS o (tenant_id, run_id, agent_id, key_id, unit, period, timezone, amount)
     VALUES (p_tenant, p_run, p_agent, p_key, p_unit, p_period, coalesce(p_timezone, 'UTC'), p_amount)
     ON CONFLICT (tenant_id, run_id, agent_id, key_id, unit, period) DO UPDATE
         SET amount = excluded.amount, version = o.version + 1, changed_at = papayya.now(), timezone = coalesce(p_timezone, o.timezone)
-        WHERE o.amount <> excluded.amount OR o.timezone <> coalesce(p_timezone, o.timezone)
     RETURNING * INTO b;
-    IF NOT FOUND THEN
-        RETURN (SELECT o.id FROM papayya.budget o WHERE (o.tenant_id, o.run_id, o.agent_id, o.key_id, o.unit, o.period)
-                IS NOT DISTINCT FROM (p_tenant, p_run, p_agent, p_key, p_unit, p_period));
-    END IF;
     v_since := papayya.window_v1(b.period, b.timezone, papayya.now());
     IF v_timezone IS DISTINCT FROM b.timezone
        OR NOT EXISTS (SELECT FROM papayya.budget_slot s WHERE s.budget_id = b.id AND s.since = v_since) THEN
@@ -366,16 +381,13 @@ END $$;
 CREATE FUNCTION papayya.declare_budget_v1(p_run bigint, p_agent bigint, p_amount bigint) RETURNS bigint
     LANGUAGE plpgsql AS $$
 DECLARE
-    v_id bigint;
+    b papayya.budget;
 BEGIN
-    SELECT b.id INTO v_id FROM papayya.budget b
-    WHERE b.run_id = p_run AND b.agent_id IS NOT DISTINCT FROM p_agent AND num_nonnulls(b.tenant_id, b.key_id) = 0
-      AND b.unit = 'usd' AND b.period = 'ever' AND b.declared = p_amount;
-    IF NOT FOUND THEN
-        v_id := papayya.put_budget_v1(NULL, p_run, p_agent, NULL, 'usd', 'ever', NULL, p_amount);
-        UPDATE papayya.budget b SET declared = p_amount WHERE b.id = v_id;
-    END IF;
-    RETURN v_id;
+    SELECT * INTO b FROM papayya.budget_of_v1(NULL, p_run, p_agent, NULL, 'usd', 'ever');
+    IF b.declared = p_amount THEN RETURN b.id; END IF;
+    b.id := papayya.put_budget_v1(NULL, p_run, p_agent, NULL, 'usd', 'ever', NULL, p_amount);
+    UPDATE papayya.budget o SET declared = p_amount WHERE o.id = b.id;
+    RETURN b.id;
 END $$;
 
 -- The window that a budget begins with, when it is new or begins at another hour: what was spent in it, and what is held of it.
@@ -390,23 +402,20 @@ BEGIN
     SELECT coalesce(sum(CASE b.unit WHEN 'usd' THEN k.cost_nusd ELSE k.tokens END), 0) INTO v_spent
     FROM papayya.call k JOIN papayya.item i ON i.id = k.item_id
     WHERE k.started_at >= v_near AND papayya.window_v1(b.period, b.timezone, k.started_at) = p_since
-      AND (b.tenant_id IS NULL OR k.tenant_id = b.tenant_id) AND (b.run_id IS NULL OR k.run_id = b.run_id)
-      AND (b.agent_id IS NULL OR i.agent_id = b.agent_id) AND (b.key_id IS NULL OR k.key_id = b.key_id);
+      AND papayya.covers_v1(b, k.tenant_id, k.run_id, i.agent_id, k.key_id);
     IF b.key_id IS NULL THEN
         SELECT v_spent + coalesce(sum(CASE b.unit WHEN 'usd' THEN s.cost_nusd ELSE s.tokens END), 0) INTO v_spent
         FROM papayya.step s JOIN papayya.item i ON i.id = s.item_id
         WHERE coalesce(s.finished_at, s.started_at) >= v_near
           AND papayya.window_v1(b.period, b.timezone, coalesce(s.finished_at, s.started_at)) = p_since
-          AND (b.tenant_id IS NULL OR i.tenant_id = b.tenant_id) AND (b.run_id IS NULL OR i.run_id = b.run_id)
-          AND (b.agent_id IS NULL OR i.agent_id = b.agent_id);
+          AND papayya.covers_v1(b, i.tenant_id, i.run_id, i.agent_id, NULL);
     END IF;
     WITH open AS (
         SELECT k.id, CASE b.unit WHEN 'usd' THEN k.held_nusd ELSE k.held_tokens - k.tokens END AS amount
         FROM papayya.call k JOIN papayya.item i ON i.id = k.item_id
         WHERE (k.state = 'pending' OR k.uncertain)
           AND k.started_at >= v_near AND papayya.window_v1(b.period, b.timezone, k.started_at) = p_since
-          AND (b.tenant_id IS NULL OR k.tenant_id = b.tenant_id) AND (b.run_id IS NULL OR k.run_id = b.run_id)
-          AND (b.agent_id IS NULL OR i.agent_id = b.agent_id) AND (b.key_id IS NULL OR k.key_id = b.key_id)
+          AND papayya.covers_v1(b, k.tenant_id, k.run_id, i.agent_id, k.key_id)
           AND NOT EXISTS (SELECT FROM unnest(k.holds) AS h WHERE h.budget_id = b.id AND h.since = p_since)
         ORDER BY k.id FOR NO KEY UPDATE OF k
     )
@@ -572,9 +581,8 @@ CREATE FUNCTION papayya.left_v1(p_tenant bigint, p_run bigint, p_agent bigint, O
     FROM (SELECT b.id, CASE WHEN b.unit = 'usd' OR f.free <= 0 THEN f.free END AS room
           FROM papayya.budgets_v1(p_tenant, p_run, p_agent, NULL) AS b
           CROSS JOIN LATERAL (
-              SELECT coalesce((SELECT sum(s.free + s.held) FROM papayya.budget_slot s
-                               WHERE s.budget_id = b.id AND s.since = papayya.window_v1(b.period, b.timezone, papayya.now())),
-                              b.amount)::bigint AS free) AS f) AS x
+              SELECT l.free + l.held AS free
+              FROM papayya.balance_v1(b, papayya.window_v1(b.period, b.timezone, papayya.now())) AS l) AS f) AS x
     $$;
 
 -- Budgets as people look for them, in their current window. left: may be negative, that is the overdraft.
@@ -591,9 +599,7 @@ LEFT JOIN papayya.agent a ON a.id = b.agent_id LEFT JOIN papayya.provider_key k 
 CROSS JOIN LATERAL (
     SELECT papayya.window_v1(b.period, b.timezone, papayya.now()) AS since) AS n
 CROSS JOIN LATERAL (
-    SELECT n.since, coalesce(sum(s.spent), 0)::bigint AS spent, coalesce(sum(s.held), 0)::bigint AS held,
-           coalesce(sum(s.free), b.amount)::bigint AS free
-    FROM papayya.budget_slot s WHERE s.budget_id = b.id AND s.since = n.since) AS w;
+    SELECT n.since, l.spent, l.held, l.free FROM papayya.balance_v1(b, n.since) AS l) AS w;
 
 -- Budgets whose books do not agree, each with why: for the audit.
 CREATE FUNCTION papayya.audit_budgets_v1() RETURNS TABLE (budget_id bigint, since timestamptz, problem text)

@@ -16,28 +16,41 @@ CREATE FUNCTION papayya.rates_of_v1(p_tenant bigint, p_key bigint, p_provider te
     ORDER BY r.id
     $$;
 
--- Seconds until a limit takes this much; 0: now. What is larger than the whole bucket goes when the bucket is empty. What a provider
--- said of a limit a minute ago says nothing of it now.
+-- Seconds until a bucket takes this much; 0: now. p_empty: when it will be empty; p_limit: what leaks a minute, NULL for no limit.
+-- What is larger than the whole bucket goes when it is empty.
+CREATE FUNCTION papayya.bucket_wait_v1(
+    p_empty timestamptz, p_now timestamptz, p_limit double precision, p_burst double precision, p_amount double precision)
+    RETURNS double precision LANGUAGE sql STABLE
+    AS $$
+    SELECT CASE WHEN p_limit IS NULL OR p_empty <= p_now THEN 0
+                ELSE least(extract(epoch FROM p_empty - p_now), extract(epoch FROM p_empty - p_now) + p_amount * 60 / p_limit - p_burst) END
+    $$;
+
+-- When a bucket will be empty that takes this much now.
+CREATE FUNCTION papayya.bucket_after_v1(p_empty timestamptz, p_now timestamptz, p_limit double precision, p_amount double precision)
+    RETURNS timestamptz LANGUAGE sql STABLE
+    AS $$
+    SELECT CASE WHEN p_limit IS NULL THEN p_empty ELSE greatest(p_empty, p_now) + make_interval(secs => p_amount * 60 / p_limit) END
+    $$;
+
+-- Seconds until a limit takes a request of this many tokens; 0: now. What a provider said of a limit a minute ago says nothing of
+-- it now.
 CREATE FUNCTION papayya.rate_wait_v1(r papayya.rate, p_now timestamptz, p_tokens double precision) RETURNS double precision
-    LANGUAGE sql IMMUTABLE
+    LANGUAGE sql STABLE
     AS $$
     SELECT greatest(
-        extract(epoch FROM r.cool_until - p_now),
-        CASE WHEN r.requests IS NULL OR r.requests_at <= p_now OR (r.learned AND r.changed_at < p_now - interval '1 minute') THEN 0
-             ELSE least(extract(epoch FROM r.requests_at - p_now), extract(epoch FROM r.requests_at - p_now) + 60 / r.requests - r.burst) END,
-        CASE WHEN r.tokens IS NULL OR r.tokens_at <= p_now OR (r.learned AND r.changed_at < p_now - interval '1 minute') THEN 0
-             ELSE least(extract(epoch FROM r.tokens_at - p_now),
-                        extract(epoch FROM r.tokens_at - p_now) + p_tokens * 60 / r.tokens - r.burst) END, 0)::double precision
+        extract(epoch FROM r.cool_until - p_now)::double precision,
+        CASE WHEN r.learned AND r.changed_at < p_now - interval '1 minute' THEN 0
+             ELSE greatest(papayya.bucket_wait_v1(r.requests_at, p_now, r.requests, r.burst, 1),
+                           papayya.bucket_wait_v1(r.tokens_at, p_now, r.tokens, r.burst, p_tokens)) END, 0)
     $$;
 
 -- Charge a limit.
 CREATE FUNCTION papayya.rate_charge_v1(p_rate bigint, p_now timestamptz, p_requests int, p_tokens bigint, p_vtime double precision) RETURNS void
     LANGUAGE sql AS $$
     UPDATE papayya.rate r SET
-        requests_at = CASE WHEN r.requests IS NULL THEN r.requests_at
-                           ELSE greatest(r.requests_at, p_now) + make_interval(secs => p_requests * 60 / r.requests) END,
-        tokens_at = CASE WHEN r.tokens IS NULL THEN r.tokens_at
-                         ELSE greatest(r.tokens_at, p_now) + make_interval(secs => p_tokens * 60 / r.tokens) END,
+        requests_at = papayya.bucket_after_v1(r.requests_at, p_now, r.requests, p_requests),
+        tokens_at = papayya.bucket_after_v1(r.tokens_at, p_now, r.tokens, p_tokens),
         vtime = greatest(r.vtime, p_vtime), served_at = CASE WHEN p_requests > 0 THEN p_now ELSE r.served_at END
     WHERE r.id = p_rate
     $$;
@@ -232,8 +245,8 @@ BEGIN
         IF NOT FOUND THEN v_open[v_n] := false; CONTINUE; END IF;
         v_wait := papayya.rate_wait_v1(r, v_soon, v_wants);
         IF v_wait > 0 THEN again := v_wait + p_ahead; EXIT; END IF;
-        IF r.requests IS NOT NULL THEN r.requests_at := greatest(r.requests_at, v_now) + make_interval(secs => 60 / r.requests); END IF;
-        IF r.tokens IS NOT NULL THEN r.tokens_at := greatest(r.tokens_at, v_now) + make_interval(secs => v_wants * 60 / r.tokens); END IF;
+        r.requests_at := papayya.bucket_after_v1(r.requests_at, v_now, r.requests, 1);
+        r.tokens_at := papayya.bucket_after_v1(r.tokens_at, v_now, r.tokens, v_wants);
         v_began := greatest(v_vtimes[v_n], r.vtime);
         v_vtimes[v_n] := v_began + papayya.rate_weight_v1(r, 1, v_wants, v_weights[v_n]);
         r.vtime := v_began;
