@@ -67,7 +67,7 @@ class _Tasks:
                 self._leave()
             if not isinstance(result, Later):
                 return result
-            await _pause(job.item_id, result.delay)
+            await loops.pause_async(job.item_id, result.delay)
             back = True
 
     async def _enter(self, tenant: str, *, back: bool) -> None:
@@ -103,24 +103,6 @@ class _Tasks:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-async def _pause(item_id: int, delay: float) -> None:
-    """Hold an item back, until its time or until somebody wakes it."""
-    woken, loop = asyncio.Event(), asyncio.get_running_loop()
-
-    def call() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(woken.set)
-
-    loops.hold(item_id, call)
-    try:
-        async with asyncio.timeout(delay):
-            await woken.wait()
-    except TimeoutError:
-        pass
-    finally:
-        loops.let_go(item_id)
 
 
 async def amap_items(

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from papayya import endings, limits, loops, off, runs
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from papayya_core.execution import Execution
 
 logger = redaction.logger("papayya")
-
-_LOOK = 0.1
 
 
 def call(agent: AgentFunction[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -52,20 +49,9 @@ def call(agent: AgentFunction[Any, Any], args: tuple[Any, ...], kwargs: dict[str
     result = items.proceed(job, opened)
     while isinstance(result, Later):
         here.start_pump()  # it lets in what waits for a rate limit
-        _hold_back(job.item_id, result.delay)
+        loops.pause(job.item_id, result.delay)
         result = items.attempt(job)
     return endings.unwrap(result, parent, run)
-
-
-def _hold_back(item_id: int, delay: float) -> None:
-    """Wait until an item is due, or was let in before."""
-    until = time.monotonic() + delay
-    loops.hold(item_id)
-    try:
-        while (left := until - time.monotonic()) > 0 and not loops.is_woken(item_id):
-            sync.sleep(min(left, _LOOK))
-    finally:
-        loops.let_go(item_id)
 
 
 def _prepared(

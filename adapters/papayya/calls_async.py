@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from papayya import endings, limits, loops, off, runs
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from papayya_core.execution import Execution
 
 logger = redaction.logger("papayya")
-
-_LOOK = 0.1
 
 
 async def call(
@@ -53,20 +50,9 @@ async def call(
     result = await items.proceed(job, opened)
     while isinstance(result, Later):
         here.start_pump()  # it lets in what waits for a rate limit
-        await _hold_back(job.item_id, result.delay)
+        await loops.pause_async(job.item_id, result.delay)
         result = await items.attempt(job)
     return endings.unwrap(result, parent, run)
-
-
-async def _hold_back(item_id: int, delay: float) -> None:
-    """Wait until an item is due, or was let in before."""
-    until = time.monotonic() + delay
-    loops.hold(item_id)
-    try:
-        while (left := until - time.monotonic()) > 0 and not loops.is_woken(item_id):
-            await aio.sleep(min(left, _LOOK))
-    finally:
-        loops.let_go(item_id)
 
 
 def _prepared(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 
@@ -43,6 +45,34 @@ def let_go(item_id: int) -> None:
     with _mutex:
         _held.pop(item_id, None)
         _woken.discard(item_id)
+
+
+def pause(item_id: int, delay: float) -> None:
+    """Hold an item back for so many seconds, or until somebody wakes it."""
+    woken = threading.Event()
+    hold(item_id, woken.set)
+    try:
+        woken.wait(min(delay, threading.TIMEOUT_MAX))
+    finally:
+        let_go(item_id)
+
+
+async def pause_async(item_id: int, delay: float) -> None:
+    """Do what ``pause`` does, in a task."""
+    woken, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def call() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(woken.set)
+
+    hold(item_id, call)
+    try:
+        async with asyncio.timeout(delay):
+            await woken.wait()
+    except TimeoutError:
+        pass
+    finally:
+        let_go(item_id)
 
 
 def held() -> list[int]:
