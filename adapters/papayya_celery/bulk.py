@@ -127,16 +127,31 @@ class _Bulk:
             return
         into = ones[0][0].intake(self._inst)._replace(seal=False)
         found = runtime().engine().store.publish([one for _, one in ones], into)
+        leaving: list[Outgoing] = []
+        for (out, _), captured in zip(ones, found, strict=True):
+            out.captured(captured)
+            if captured.fresh and not captured.in_line:
+                leaving.append(out)
         with self._task.app.producer_or_acquire() as producer:
-            for (out, _), captured in zip(ones, found, strict=True):
-                out.captured(captured)
-                if captured.fresh and not captured.in_line:
-                    producer.publish(out.data, **out.options)
+            for out in leaving if self._inst.admission is None else _in_turn(leaving):
+                producer.publish(out.data, **out.options)
 
     def seal(self) -> None:
         """A run of these rows alone has no other input."""
         if not self._explicit and not self._off:
             runtime().engine().store.fetch("seal_run_named", {"name": self._run})
+
+
+def _in_turn(leaving: list[Outgoing]) -> list[Outgoing]:
+    """Mix tenants: a broker serves who is first, and none of them is to be done before another."""
+    turns: Counter[str | None] = Counter()
+
+    def turn(out: Outgoing) -> int:
+        whose = out.named.tenant if out.named is not None else None
+        turns[whose] += 1
+        return turns[whose]
+
+    return sorted(leaving, key=turn)
 
 
 def _arguments(row: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

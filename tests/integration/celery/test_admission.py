@@ -113,6 +113,16 @@ def test_tenants_in_turn(stage: Scene) -> None:
     assert take(stage, "many", "few") == ["many", "few"] * 3
 
 
+def test_batches_in_turn(stage: Scene) -> None:
+    """Of a batch, what leaves at once is mixed as well; the results are in the order of the rows."""
+    rows = [{"name": f"{who}-{n}", "tenant": who} for who in ("first", "second") for n in range(3)]
+    results = papayya_celery.submit(stage.tasks.work, rows)
+    found = [(who, one) for who, one in messages(stage) if who in ("first", "second")]
+    assert [who for who, _ in found] == ["first", "second"] * 3
+    ids = [one.id for one in results]
+    assert [one for _, one in found] == [ids[n] for n in (0, 3, 1, 4, 2, 5)]
+
+
 def test_weights(stage: Scene) -> None:
     """A tenant of twice the weight has twice as many with the broker, one of a tenth has one."""
     for tenant, weight in (("heavy", 2), ("light", 0.1)):
