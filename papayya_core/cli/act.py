@@ -50,7 +50,7 @@ def retry(
         name = chosen.run
         number = acts.retry(connection, name, [chosen.id])
         said = f"failed item {key} queued again" if number else _not_retried(chosen)
-    _say(connection, name, as_json, said, ["retry", number])
+    _report(connection, name, as_json, said, ("retry", number))
 
 
 @click.command("drain", cls=Command)
@@ -86,7 +86,7 @@ def drain(cli: Cli, /, name: str, off: bool, hand_back: bool, every: bool, as_js
         said = f"run {name} {state}: {show.count(running, 'item')} in hand, {held:,} held back"
         if not running + held:
             said = f"run {name} {state}, but no item of it is open: there is nothing to hold back"
-    _say(connection, name, as_json, said, ["drain", int(changed)])
+    _report(connection, name, as_json, said, ("drain", int(changed)))
 
 
 def _hand_back(cli: Cli, name: str | None, as_json: bool) -> None:
@@ -100,13 +100,8 @@ def _hand_back(cli: Cli, name: str | None, as_json: bool) -> None:
             f"{left.running:,} in hand and {left.held:,} on their way end as usual; what parks"
             " after all is handed back by the same command."
         )
-    if as_json:
-        facts = {"act": "hand back", "run": name, "changed": left.handed_back}
-        documents.emit({**facts, "said": said, "next": then})
-        return
-    out = show.console()
-    out.print(said)
-    out.print(then, soft_wrap=True)
+    facts = {"act": "hand back", "run": name, "changed": left.handed_back}
+    documents.report(as_json, {**facts, "said": said, "next": then}, folded=True)
 
 
 def one_run(name: str | None, run: str | None) -> str | None:
@@ -189,16 +184,13 @@ def _not_retried(item: ItemRow) -> str:
     return said
 
 
-def _say(connection: reads.Connection, name: str, as_json: bool, said: str, did: list[Any]) -> None:
+def _report(
+    connection: reads.Connection, name: str, as_json: bool, said: str, did: tuple[str, int]
+) -> None:
     [run] = reads.list_runs(connection, run=reads.find_run(connection, name), limit=1)
-    then = next_step(run)
-    if as_json:
-        act, number = did
-        documents.emit({"act": act, "run": name, "changed": number, "said": said, "next": then})
-        return
-    out = show.console()
-    out.print(show.safe(said))
-    out.print(then, soft_wrap=True)
+    act, changed = did
+    facts = {"act": act, "run": name, "changed": changed, "said": said, "next": next_step(run)}
+    documents.report(as_json, facts, folded=True)
 
 
 def next_step(run: RunRow) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 import click
 from rich.text import Text
@@ -12,12 +12,11 @@ from rich.text import Text
 from papayya_core.cli import documents, show
 from papayya_core.cli.act import Ambiguous
 from papayya_core.cli.budgetwords import amount, document, left, next_steps, renews, words
-from papayya_core.cli.state import NAME, Cli, Command, Section, pass_cli
+from papayya_core.cli.state import NAME, Cli, Command, Section, names, pass_cli
 from papayya_core.store import accounts, budgets, reads
 from papayya_core.store.budgets import Account, Budget, Period, Unit, parked_by
 from papayya_core.store.reads import Connection
 
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 COLUMNS = (">ID", "OF", ">AMOUNT", "PER", ">SPENT", ">HELD", ">LEFT", ">PARKED", "RENEWS")
 EXAMPLE = "papayya budget set --tenant acme --usd 40 --per month"
 PERIODS = click.Choice(get_args(Period))
@@ -36,16 +35,12 @@ class Dollars(click.ParamType[Any]):
             self.fail(str(error), param, ctx)
 
 
-def account_options(command: Decorated) -> Decorated:
-    """Add --tenant, --run, --agent and --key."""
-    for name, text in (
-        ("key", "Of this key of a provider: its name, or PROVIDER/PRINT."),
-        ("agent", "Of this agent."),
-        ("run", "Of this run."),
-        ("tenant", "Of this tenant."),
-    ):
-        command = click.option(f"--{name}", type=NAME, help=text)(command)
-    return command
+account_options = names(
+    ("tenant", "Of this tenant."),
+    ("run", "Of this run."),
+    ("agent", "Of this agent."),
+    ("key", "Of this key of a provider: its name, or PROVIDER/PRINT."),
+)
 
 
 @click.group("budget", cls=Section, invoke_without_command=True)
@@ -133,7 +128,8 @@ def set_(cli: Cli, /, as_json: bool, **what: Any) -> None:
         said = f"nothing to do: {words(after)} already; {spent}"
     then = [*new, *_also(connection, after)]
     then += next_steps(connection, after, parked_by(connection, after.id))
-    _say("set", as_json, said, then, changed=change.changed, budget=document(after))
+    facts = {"act": "set", "changed": int(change.changed), "said": said, "next": then}
+    documents.report(as_json, {**facts, "budget": document(after)})
 
 
 def _also(connection: Connection, one: Budget) -> list[str]:
@@ -184,26 +180,16 @@ def remove(
     if not found or not budgets.remove_budget(connection, found[0].id):
         which = f"#{number}" if number is not None else f"of {accounts.words(who)}"
         said = f"nothing to do: there is no budget {which}; papayya budget lists them"
-        _say("remove", as_json, said, [], changed=False, budget=None)
+        facts = {"act": "remove", "changed": 0, "said": said, "next": []}
+        documents.report(as_json, {**facts, "budget": None})
         return
     [one] = found
     said = f"{words(one)} is taken away"
     then = next_steps(connection, one, parked, gone=True)
-    _say("remove", as_json, said, then, changed=True, budget=document(one))
+    facts = {"act": "remove", "changed": 1, "said": said, "next": then}
+    documents.report(as_json, {**facts, "budget": document(one)})
 
 
 def _how_to_tell(found: Sequence[Budget]) -> str:
     each = "; ".join(f"--unit {one.unit} --per {one.per} (ID {one.id})" for one in found)
     return f"{len(found)} budgets could be meant; give the ID, or: {each}"
-
-
-def _say(
-    act: str, as_json: bool, said: str, then: Sequence[str], *, changed: bool, **more: Any
-) -> None:
-    if as_json:
-        facts = {"act": act, "changed": int(changed), "said": said, "next": list(then)}
-        documents.emit({**facts, **more})
-        return
-    out = show.console()
-    for line in (said, *then):
-        out.print(show.safe(line), soft_wrap=True)

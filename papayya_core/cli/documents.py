@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from papayya_core.cli.show import UNSAFE, exact
+from papayya_core.cli import show
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -62,7 +62,7 @@ def _object(value: Mapping[str, Any]) -> dict[str, Any]:
         shown[str(name)] = shape(part)
         if str(name).endswith("_nusd"):
             usd = f"{str(name).removesuffix('_nusd')}_usd"
-            shown[usd] = None if part is None else exact(part)
+            shown[usd] = None if part is None else show.exact(part)
     return shown
 
 
@@ -71,12 +71,29 @@ def dumps(value: Any, *, indent: int | None = None) -> str:
     ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
     text = json.dumps(value, ensure_ascii=ascii_only, indent=indent, default=str)
     lines = text.split("\n")  # line breaks in values are escaped already
-    return "\n".join(UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", one) for one in lines)
+    return "\n".join(
+        show.UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", one) for one in lines
+    )
 
 
 def emit(value: Any) -> None:
     """Print one document."""
     click.echo(dumps(shape(value), indent=2))
+
+
+def report(as_json: bool, facts: Mapping[str, Any], *, folded: bool = False) -> None:
+    """Print what an act did: its facts, or to people what they ``said``, and what is ``next``.
+
+    ``folded``: what was said is broken between words where a terminal is narrower. Else it may hold
+    a command to copy, as what is next may.
+    """
+    if as_json:
+        emit(facts)
+        return
+    out, then = show.console(), facts.get("next") or ()
+    out.print(show.safe(facts["said"]), soft_wrap=not folded)
+    for line in (then,) if isinstance(then, str) else then:
+        out.print(show.safe(line), soft_wrap=True)
 
 
 def emit_line(value: Any) -> None:

@@ -69,12 +69,10 @@ def name_(cli: Cli, /, key: str, name: str, as_json: bool) -> None:
     one, changed = keys.name_key(cli.first_connection, key, name)
     said = f"key {one.key} is {name}" + (" from now on" if changed else ": nothing to do")
     then = f"Cap it with: papayya budget set --key {shlex.quote(show.safe(name))} --usd 500"
-    if as_json:
-        documents.emit({"act": "name", "changed": int(changed), "said": said, **_document(one)})
-        return
-    out = show.console()
-    out.print(show.safe(said), soft_wrap=True)
-    out.print(then, soft_wrap=True)
+    facts = {"act": "name", "changed": int(changed), "said": said}
+    documents.report(as_json, {**facts, **_document(one)})
+    if not as_json:
+        show.console().print(then, soft_wrap=True)
 
 
 @keys_.command("print", cls=Command)

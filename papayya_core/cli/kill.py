@@ -53,12 +53,7 @@ def kill(cli: Cli, /, reason: str, as_json: bool, **what: Any) -> None:
     if did.run is not None:
         [row] = reads.list_runs(connection, run=reads.find_run(connection, did.run), limit=1)
         then = next_step(row)
-    if as_json:
-        documents.emit({"act": "kill", **did._asdict(), "next": then})
-        return
-    out = show.console()
-    out.print(show.safe(did.said))
-    out.print(then, soft_wrap=True)
+    documents.report(as_json, {"act": "kill", **did._asdict(), "next": then}, folded=True)
 
 
 def _do(connection: Connection, what: dict[str, Any], reason: str) -> Said:

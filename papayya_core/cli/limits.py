@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from rich.text import Text
 
 from papayya_core.cli import documents, show
-from papayya_core.cli.state import NAME, Cli, Command, Section, pass_cli
+from papayya_core.cli.state import Cli, Command, Section, names, pass_cli
 from papayya_core.store import accounts, limits
 from papayya_core.store.limits import RateLimit, Scope
 
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 COLUMNS = (
     ">ID",
     "OF",
@@ -27,18 +25,12 @@ COLUMNS = (
 )
 EXAMPLE = "papayya limit set --tenant acme --tokens 100000"
 ABOVE_ZERO = click.FloatRange(0, min_open=True)
-
-
-def scope_options(command: Decorated) -> Decorated:
-    """Add --tenant, --key, --provider and --model."""
-    for name, text in (
-        ("model", "Of models by pattern: 'gpt-5*'."),
-        ("provider", "Of this provider: openai, anthropic, aws.bedrock, …"),
-        ("key", "Of this key of a provider: its name, or PROVIDER/PRINT."),
-        ("tenant", "Of this tenant; else it is shared by all."),
-    ):
-        command = click.option(f"--{name}", type=NAME, help=text)(command)
-    return command
+scope_options = names(
+    ("tenant", "Of this tenant; else it is shared by all."),
+    ("key", "Of this key of a provider: its name, or PROVIDER/PRINT."),
+    ("provider", "Of this provider: openai, anthropic, aws.bedrock, …"),
+    ("model", "Of models by pattern: 'gpt-5*'."),
+)
 
 
 @click.command("limits", cls=Command)
@@ -136,7 +128,8 @@ def set_(cli: Cli, /, as_json: bool, **what: Any) -> None:
     said = words(one) if change.changed else f"nothing to do: {words(one)} already"
     if change.changed and change.before is not None:
         said += f" from now on; {rates(change.before)} before"
-    _say("set", as_json, said, _waiting(one), changed=change.changed, limit=document(one))
+    facts = {"act": "set", "changed": int(change.changed), "said": said, "next": _waiting(one)}
+    documents.report(as_json, {**facts, "limit": document(one)})
 
 
 def rates(one: RateLimit) -> str:
@@ -178,18 +171,10 @@ def remove(cli: Cli, /, number: int | None, as_json: bool, **scope: Any) -> None
     if one is None or not limits.remove_limit(connection, one.id):
         which = f"#{number}" if number is not None else f"of {accounts.words(scope)}"
         said = f"nothing to do: no limit {which} was set; papayya limits lists them"
-        _say("remove", as_json, said, "", changed=False, limit=None)
+        facts = {"act": "remove", "changed": 0, "said": said, "next": ""}
+        documents.report(as_json, {**facts, "limit": None})
         return
     said = f"{words(one)} is taken away"
     then = f"{show.count(one.waiting, 'item')} that waited for it may go on." if one.waiting else ""
-    _say("remove", as_json, said, then, changed=True, limit=document(one))
-
-
-def _say(act: str, as_json: bool, said: str, then: str, *, changed: bool, **more: Any) -> None:
-    if as_json:
-        documents.emit({"act": act, "changed": int(changed), "said": said, "next": then, **more})
-        return
-    out = show.console()
-    for line in (said, then):
-        if line:
-            out.print(show.safe(line), soft_wrap=True)
+    facts = {"act": "remove", "changed": 1, "said": said, "next": then}
+    documents.report(as_json, {**facts, "limit": document(one)})

@@ -48,7 +48,8 @@ def pause(cli: Cli, /, as_json: bool, **what: Any) -> None:
     What is at work stops at its next step, with its finished steps; what comes later parks before
     it begins. Nothing fails, and no attempt is used up.
     """
-    _say("pause", _do(cli.connection, what, _pause_whole, _pause_item), as_json)
+    did = _do(cli.connection, what, _pause_whole, _pause_item)
+    documents.report(as_json, {"act": "pause", **did._asdict()}, folded=True)
 
 
 @click.command("resume", cls=Command)
@@ -60,7 +61,8 @@ def resume(cli: Cli, /, as_json: bool, **what: Any) -> None:
     Finished steps are kept and not paid for again. What a budget paused parks again unless the
     budget was raised.
     """
-    _say("resume", _do(cli.connection, what, _resume_whole, _resume_item), as_json)
+    did = _do(cli.connection, what, _resume_whole, _resume_item)
+    documents.report(as_json, {"act": "resume", **did._asdict()}, folded=True)
 
 
 def _do(
@@ -155,13 +157,3 @@ def _selector(run: str | None, tenant: str | None) -> str:
 
 def _quoted(name: str) -> str:
     return shlex.quote(show.safe(name))
-
-
-def _say(act: str, did: Said, as_json: bool) -> None:
-    if as_json:
-        documents.emit({"act": act, **did._asdict()})
-        return
-    out = show.console()
-    out.print(show.safe(did.said))
-    if did.next:
-        out.print(did.next, soft_wrap=True)

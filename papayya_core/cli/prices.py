@@ -233,13 +233,9 @@ def _say_cached(cli: Cli, given: PriceList) -> None:
 
 
 def _say(act: str, changed: int, said: str, as_json: bool) -> None:
-    if as_json:
-        documents.emit({"act": act, "changed": changed, "said": said})
-        return
-    out = show.console()
-    out.print(show.safe(said), soft_wrap=True)
-    if changed:
-        out.print(KEPT)
+    documents.report(as_json, {"act": act, "changed": changed, "said": said})
+    if changed and not as_json:
+        show.console().print(KEPT)
 
 
 prices_.add_command(show_)

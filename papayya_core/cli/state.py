@@ -146,4 +146,17 @@ class Name(click.ParamType[str]):
 
 
 NAME = Name()
+
+
+def names(*options: tuple[str, str]) -> Callable[[Decorated], Decorated]:
+    """Add an option for each of these that takes a name: what it is called, and its help."""
+
+    def decorate(command: Decorated) -> Decorated:
+        for option, text in reversed(options):
+            command = click.option(f"--{option}", type=NAME, help=text)(command)
+        return command
+
+    return decorate
+
+
 pass_cli = click.make_pass_decorator(Cli, ensure=True)

@@ -158,8 +158,5 @@ def set_(cli: Cli, /, tenant: str, weight: Decimal, as_json: bool) -> None:
         said += "; it is new: no item of it was seen yet"
     else:
         said += f" from now on, {before.normalize():f} before"
-    if as_json:
-        facts = {"act": "set", "tenant": tenant, "weight": f"{weight:f}"}
-        documents.emit({**facts, "changed": int(changed), "said": said})
-        return
-    show.console().print(show.safe(said), soft_wrap=True)
+    facts = {"act": "set", "tenant": tenant, "weight": f"{weight:f}"}
+    documents.report(as_json, {**facts, "changed": int(changed), "said": said})
