@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any, get_args
 
 import click
@@ -46,10 +45,7 @@ def calls(cli: Cli, /, limit: int, as_json: bool, jsonl: bool, **wanted: Any) ->
     shown, cut = _clean(cli, found[:limit]), len(found) > limit
     more = _more(wanted, limit, shown[-1].id) if cut else None
     if jsonl:
-        for one in shown:
-            documents.emit_line(one)
-        if more:
-            click.echo(more, err=True)
+        documents.emit_lines(shown, more)
     elif as_json:
         next_one = shown[-1].id if cut else None
         documents.emit({"calls": shown, "next": next_one, "sums": sums})
@@ -81,14 +77,8 @@ def _chosen(connection: reads.Connection, /, **wanted: Any) -> CallFilter:
 
 
 def _more(wanted: dict[str, Any], limit: int, last: int) -> str:
-    parts = ["papayya calls"]
-    for name, value in {**wanted, "limit": limit, "after": last}.items():
-        option = "item" if name == "key" else name
-        if value is True:
-            parts.append(f"--{option}")
-        elif value not in (None, False):
-            parts.append(f"--{option} {shlex.quote(show.safe(str(value)))}")
-    return f"there are more; go on with: {' '.join(parts)}"
+    options = {"item" if name == "key" else name: value for name, value in wanted.items()}
+    return show.go_on("papayya calls", {**options, "limit": limit, "after": last})
 
 
 def _print(out: Console, shown: list[CallRow], sums: CallSums, more: str | None) -> None:

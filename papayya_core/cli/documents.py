@@ -101,6 +101,14 @@ def emit_line(value: Any) -> None:
     click.echo(dumps(shape(value)))
 
 
+def emit_lines(values: Iterable[Any], more: str | None) -> None:
+    """Print one document a line, and to stderr how to go on, if there are more."""
+    for value in values:
+        emit_line(value)
+    if more:
+        click.echo(more, err=True)
+
+
 def emit_stream(head: Mapping[str, Any], name: str, values: Iterable[Any]) -> None:
     """Print one document that ends in a long array, without holding the array in memory."""
     click.echo(dumps(shape(head)).removesuffix("}") + f', "{name}": [')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any, get_args
 
 import click
@@ -36,12 +35,12 @@ def items(cli: Cli, /, limit: int, as_json: bool, jsonl: bool, **wanted: Any) ->
     found = reads.list_items(connection, narrow(connection, **wanted), limit + 1)
     found = redacted(found, redactor(cli))
     shown, cut = found[:limit], len(found) > limit
-    more = _more(wanted, limit, shown[-1].id) if cut else None
+    more = None
+    if cut:
+        again = {**wanted, "limit": limit, "after": shown[-1].id}
+        more = show.go_on("papayya items", again)
     if jsonl:
-        for one in shown:
-            documents.emit_line(one)
-        if more:
-            click.echo(more, err=True)
+        documents.emit_lines(shown, more)
     elif as_json:
         documents.emit({"items": shown, "next": shown[-1].id if cut else None})
     else:
@@ -55,16 +54,6 @@ def narrow(connection: reads.Connection, **wanted: Any) -> ItemFilter:
         if wanted.get(name) is not None:
             wanted[name] = lookup(connection, wanted[name])
     return ItemFilter(**wanted)
-
-
-def _more(wanted: dict[str, Any], limit: int, last: int) -> str:
-    parts = ["papayya items"]
-    for name, value in {**wanted, "limit": limit, "after": last}.items():
-        if value is True:
-            parts.append(f"--{name}")
-        elif value not in (None, False):
-            parts.append(f"--{name} {shlex.quote(show.safe(str(value)))}")
-    return f"there are more; go on with: {' '.join(parts)}"
 
 
 def _print(shown: list[ItemRow], run: str | None, more: str | None) -> None:

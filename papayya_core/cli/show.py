@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -102,6 +103,17 @@ def rate(value: float | None) -> str:
 def count(number: int, one: str, many: str | None = None) -> str:
     """Say ``1 item``, ``2 items``."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def go_on(command: str, options: Mapping[str, Any]) -> str:
+    """Say how to see more: by the command with these options, but those that are not set."""
+    parts = [command]
+    for name, value in options.items():
+        if value is True:
+            parts.append(f"--{name}")
+        elif value not in (None, False):
+            parts.append(f"--{name} {shlex.quote(safe(str(value)))}")
+    return f"there are more; go on with: {' '.join(parts)}"
 
 
 def word(text: str | None) -> Text:
