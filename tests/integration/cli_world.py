@@ -14,7 +14,7 @@ from papayya_core import codec, context
 from papayya_core.cli.main import cli
 from papayya_core.contract import Agent, Captured, Opened, Run, StepCall, Submission
 from papayya_core.execution import Execution
-from papayya_core.runtime import Runtime
+from papayya_core.runtime import Runtime, configure, reset
 from papayya_core.settings import Settings
 from papayya_core.store.rows import pack
 
@@ -115,6 +115,23 @@ def world(dsn: str, **settings: Any) -> Iterator[World]:
     finally:
         _current.remove(made)
         made.runtime.close()
+
+
+@contextmanager
+def program(dsn: str, **settings: Any) -> Iterator[None]:
+    """This process's own runtime, as a program has it, for a block."""
+    configure(Settings.load({}, database_url=dsn, **settings))
+    try:
+        yield
+    finally:
+        reset()
+
+
+@contextmanager
+def program_when_off() -> Iterator[None]:
+    """The same in the mode off, with a database that nobody could reach."""
+    with program("postgresql://nobody@localhost:1/none", mode="off"):
+        yield
 
 
 def papayya(*arguments: str, code: int = 0) -> Result:

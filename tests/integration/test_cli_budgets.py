@@ -15,11 +15,19 @@ from papayya import Budget, InvalidBudget, budget
 from papayya_core.cli.main import cli
 from papayya_core.contract import Agent
 from papayya_core.errors import InvalidKey
-from papayya_core.runtime import configure, reset
-from papayya_core.settings import Settings
 from papayya_core.store.reads import UnknownName
 from papayya_core.testing.clock import Clock
-from tests.integration.cli_world import HOSTILE, World, change, paid, papayya, papayya_json, world
+from tests.integration.cli_world import (
+    HOSTILE,
+    World,
+    change,
+    paid,
+    papayya,
+    papayya_json,
+    program,
+    program_when_off,
+    world,
+)
 
 SET = ("budget", "set", "--tenant", "acme", "--per", "month")
 PRINT = "openai/0123456789abcdef"
@@ -36,11 +44,10 @@ def filled(papayya_database: str) -> Iterator[World]:
 
 
 @pytest.fixture
-def program(papayya_database: str) -> Iterator[None]:
-    """This process's own runtime, as a program has it."""
-    configure(Settings.load({}, database_url=papayya_database, heartbeat="off"))
-    yield
-    reset()
+def in_program(papayya_database: str) -> Iterator[None]:
+    """This process is a program with a runtime."""
+    with program(papayya_database, heartbeat="off"):
+        yield
 
 
 def table(*arguments: str) -> list[list[str]]:
@@ -219,7 +226,7 @@ def test_the_oldest_are_left_out(filled: World) -> None:
     assert "older ones are not shown" in papayya("budget", "--limit", "2").stdout
 
 
-@pytest.mark.usefixtures("program")
+@pytest.mark.usefixtures("in_program")
 def test_in_python() -> None:
     """A program sets, changes, reads and removes budgets; its amounts are Decimal."""
     one = budget.set(tenant="acme", usd=40, per="month", timezone="Europe/Berlin")
@@ -235,7 +242,7 @@ def test_in_python() -> None:
     assert not budget.remove(tenant="acme", unit="tokens")
 
 
-@pytest.mark.usefixtures("program")
+@pytest.mark.usefixtures("in_program")
 def test_in_python_what_is_wrong() -> None:
     """What cannot be a budget is refused before anything is written."""
     with pytest.raises(InvalidBudget, match="give either usd or tokens"):
@@ -259,15 +266,12 @@ def test_in_python_what_is_wrong() -> None:
 
 def test_in_python_when_off() -> None:
     """In the mode off no database is asked, and wrong amounts are still wrong."""
-    configure(Settings.load({}, database_url="postgresql://nobody@localhost:1/none", mode="off"))
-    try:
+    with program_when_off():
         assert budget.set(tenant="acme", usd=1).left == 1
         assert (budget.get(tenant="acme"), budget.list()) == (None, [])
         assert not budget.remove(tenant="acme")
         with pytest.raises(InvalidBudget):
             budget.set(tenant="acme", usd="much")
-    finally:
-        reset()
 
 
 def test_keys(papayya_database: str) -> None:

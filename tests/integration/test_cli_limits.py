@@ -15,8 +15,6 @@ import pytest
 from papayya import InvalidLimit, RateLimit, limit
 from papayya_core.cli import show
 from papayya_core.errors import InvalidKey
-from papayya_core.runtime import configure, reset
-from papayya_core.settings import Settings
 from papayya_core.store.reads import UnknownName
 from tests.integration.cli_world import (
     HOSTILE,
@@ -26,6 +24,8 @@ from tests.integration.cli_world import (
     paid,
     papayya,
     papayya_json,
+    program,
+    program_when_off,
     world,
 )
 
@@ -45,11 +45,10 @@ def filled(papayya_database: str) -> Iterator[World]:
 
 
 @pytest.fixture
-def program(papayya_database: str) -> Iterator[None]:
-    """This process's own runtime, as a program has it."""
-    configure(Settings.load({}, database_url=papayya_database, heartbeat="off"))
-    yield
-    reset()
+def in_program(papayya_database: str) -> Iterator[None]:
+    """This process is a program with a runtime."""
+    with program(papayya_database, heartbeat="off"):
+        yield
 
 
 def throttle(dsn: str, key: str, rate: int, minutes: int = 0) -> None:
@@ -150,7 +149,7 @@ def test_remove(filled: World, papayya_database: str) -> None:
     assert "give the ID of a limit" in papayya("limit", "remove", code=2).stderr
 
 
-@pytest.mark.usefixtures("program")
+@pytest.mark.usefixtures("in_program")
 def test_in_python() -> None:
     """A program sets, reads and removes limits."""
     one = limit.set(tenant="acme", tokens=100_000, requests=60)
@@ -162,7 +161,7 @@ def test_in_python() -> None:
     assert not limit.remove(tenant="acme")
 
 
-@pytest.mark.usefixtures("program")
+@pytest.mark.usefixtures("in_program")
 def test_in_python_what_is_wrong() -> None:
     """What cannot be a limit is refused before anything is written."""
     with pytest.raises(InvalidLimit, match="requests, tokens or both"):
@@ -181,15 +180,12 @@ def test_in_python_what_is_wrong() -> None:
 
 def test_in_python_when_off() -> None:
     """In the mode off no database is asked, and wrong numbers are still wrong."""
-    configure(Settings.load({}, database_url="postgresql://nobody@localhost:1/none", mode="off"))
-    try:
+    with program_when_off():
         assert limit.set(tenant="acme", tokens=1).full == 0
         assert (limit.get(tenant="acme"), limit.list()) == (None, [])
         assert not limit.remove(tenant="acme")
         with pytest.raises(InvalidLimit):
             limit.set(tenant="acme", tokens=0)
-    finally:
-        reset()
 
 
 def test_tenants(filled: World) -> None:
