@@ -191,6 +191,7 @@ CREATE TABLE papayya.step (
     finished_at timestamptz,
     PRIMARY KEY (item_id, label, args_hash, ordinal)
 );
+CREATE INDEX step_spent ON papayya.step (coalesce(finished_at, started_at)) WHERE cost_nusd > 0 OR tokens > 0;
 
 -- What calls of a step have in common: the step's key, short.
 CREATE FUNCTION papayya.scope_v1(p_label text, p_args_hash bytea, p_ordinal int) RETURNS bytea
@@ -268,6 +269,8 @@ CREATE INDEX call_item ON papayya.call (item_id, scope, key, ordinal);
 CREATE INDEX call_run ON papayya.call (run_id);
 CREATE INDEX call_pending ON papayya.call (dispatch_id) WHERE state = 'pending';
 CREATE INDEX call_holding ON papayya.call (id) WHERE holds <> '{}';
+CREATE INDEX call_uncertain ON papayya.call (id) WHERE uncertain;
+CREATE INDEX call_started ON papayya.call USING brin (started_at) WITH (autosummarize = on);
 
 -- What was spent for a tenant in a run, in shards, so that concurrent workers do not queue for one row.
 -- Written in the transaction that writes the call or the report.

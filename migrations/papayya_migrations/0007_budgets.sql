@@ -390,31 +390,43 @@ BEGIN
     RETURN b.id;
 END $$;
 
+-- What was spent of a budget in a window, by the books of calls and steps: while it is new, and has none of its own. What was
+-- spent of a tenant or run for ever is summed up already.
+CREATE FUNCTION papayya.spent_before_v1(b papayya.budget, p_since timestamptz) RETURNS bigint
+    LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_near timestamptz := p_since - interval '3 hours'; -- a clock that is put back passes midnight twice
+BEGIN
+    IF b.period = 'ever' AND num_nonnulls(b.agent_id, b.key_id) = 0 THEN
+        RETURN (SELECT coalesce(sum(CASE b.unit WHEN 'usd' THEN s.cost_nusd ELSE s.tokens END), 0)
+                FROM papayya.spend s WHERE papayya.covers_v1(b, s.tenant_id, s.run_id, NULL, NULL));
+    END IF;
+    RETURN (
+        SELECT coalesce(sum(CASE b.unit WHEN 'usd' THEN k.cost_nusd ELSE k.tokens END), 0)
+        FROM papayya.call k JOIN papayya.item i ON i.id = k.item_id
+        WHERE k.started_at >= v_near AND papayya.window_v1(b.period, b.timezone, k.started_at) = p_since
+          AND papayya.covers_v1(b, k.tenant_id, k.run_id, i.agent_id, k.key_id)
+    ) + (
+        SELECT coalesce(sum(CASE b.unit WHEN 'usd' THEN s.cost_nusd ELSE s.tokens END), 0)
+        FROM papayya.step s JOIN papayya.item i ON i.id = s.item_id
+        WHERE (s.cost_nusd > 0 OR s.tokens > 0) AND coalesce(s.finished_at, s.started_at) >= v_near
+          AND papayya.window_v1(b.period, b.timezone, coalesce(s.finished_at, s.started_at)) = p_since
+          AND papayya.covers_v1(b, i.tenant_id, i.run_id, i.agent_id, NULL));
+END $$;
+
 -- The window that a budget begins with, when it is new or begins at another hour: what was spent in it, and what is held of it.
 -- The caller has kept everybody else away. Calls under way that do not hold on it yet do so from now on.
 CREATE FUNCTION papayya.begin_window_v1(b papayya.budget, p_since timestamptz) RETURNS void
     LANGUAGE plpgsql AS $$
 DECLARE
-    v_near timestamptz := p_since - interval '3 hours'; -- a clock that is put back passes midnight twice
-    v_spent bigint;
+    v_spent bigint := papayya.spent_before_v1(b, p_since);
     v_held bigint;
 BEGIN
-    SELECT coalesce(sum(CASE b.unit WHEN 'usd' THEN k.cost_nusd ELSE k.tokens END), 0) INTO v_spent
-    FROM papayya.call k JOIN papayya.item i ON i.id = k.item_id
-    WHERE k.started_at >= v_near AND papayya.window_v1(b.period, b.timezone, k.started_at) = p_since
-      AND papayya.covers_v1(b, k.tenant_id, k.run_id, i.agent_id, k.key_id);
-    IF b.key_id IS NULL THEN
-        SELECT v_spent + coalesce(sum(CASE b.unit WHEN 'usd' THEN s.cost_nusd ELSE s.tokens END), 0) INTO v_spent
-        FROM papayya.step s JOIN papayya.item i ON i.id = s.item_id
-        WHERE coalesce(s.finished_at, s.started_at) >= v_near
-          AND papayya.window_v1(b.period, b.timezone, coalesce(s.finished_at, s.started_at)) = p_since
-          AND papayya.covers_v1(b, i.tenant_id, i.run_id, i.agent_id, NULL);
-    END IF;
     WITH open AS (
         SELECT k.id, CASE b.unit WHEN 'usd' THEN k.held_nusd ELSE k.held_tokens - k.tokens END AS amount
         FROM papayya.call k JOIN papayya.item i ON i.id = k.item_id
         WHERE (k.state = 'pending' OR k.uncertain)
-          AND k.started_at >= v_near AND papayya.window_v1(b.period, b.timezone, k.started_at) = p_since
+          AND papayya.window_v1(b.period, b.timezone, k.started_at) = p_since
           AND papayya.covers_v1(b, k.tenant_id, k.run_id, i.agent_id, k.key_id)
           AND NOT EXISTS (SELECT FROM unnest(k.holds) AS h WHERE h.budget_id = b.id AND h.since = p_since)
         ORDER BY k.id FOR NO KEY UPDATE OF k
