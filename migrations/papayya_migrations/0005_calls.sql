@@ -78,6 +78,7 @@ DECLARE
     h record;
 BEGIN
     PERFORM papayya.guard_v1();
+    PERFORM pg_advisory_xact_lock(p_token); -- what was cut off may be at it still
     IF p_fence > 0 THEN
         SELECT d.started_at, d.ending INTO v_began, v_ending FROM papayya.dispatch d WHERE d.id = p_fence FOR SHARE;
     END IF;
@@ -156,7 +157,7 @@ BEGIN
     END IF;
     -- what has no price takes no part in budgets of money
     h := papayya.hold_budgets_v1(i.tenant_id, i.run_id, i.agent_id, v_key, v_now, CASE WHEN v_money THEN 0 ELSE bound_nusd END, v_tokens,
-                                 p_floor, CASE WHEN p_clamp THEN p_output END, 16 * p_samples, p_fact OR NOT p_enforce); -- providers refuse less
+                                 p_floor, CASE WHEN p_clamp THEN p_output END, 16::bigint * p_samples, p_fact OR NOT p_enforce); -- providers refuse less
     reason := CASE WHEN v_money AND NOT p_unpriced THEN 'unpriced: what ' || p_model || ' costs is not known' ELSE h.reason END;
     budget_id := h.budget_id; wants := h.wants; clamped := h.clamped;
     IF h.verdict <> 'go' THEN
@@ -276,6 +277,7 @@ DECLARE
     c papayya.call;
 BEGIN
     PERFORM papayya.guard_v1();
+    PERFORM pg_advisory_xact_lock(p_token); -- as in hold_v1
     SELECT d.ended_at IS NOT NULL INTO v_ended FROM papayya.dispatch d WHERE d.id = p_fence FOR SHARE;
     IF v_ended THEN PERFORM FROM papayya.item WHERE id = p_item FOR NO KEY UPDATE; END IF;
     SELECT * INTO i FROM papayya.item WHERE id = p_item;

@@ -363,3 +363,9 @@ def test_lost_at_once(db: Contract, papayya_clock: Clock) -> None:
     assert expire(db) == 0
     settle(db, held[0])
     assert (money(db).calls, money(db).uncertain_nusd) == (300, 2000)
+
+
+def test_any_number_of_samples(db: Contract) -> None:
+    """A request for more samples than any provider gives is held like others."""
+    [item] = db.items(db.start_run(), "a")
+    assert hold(db, item, db.fence(item), samples=2**31 - 1).verdict == "go"
