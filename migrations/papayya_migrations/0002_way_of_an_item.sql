@@ -390,7 +390,8 @@ END $$;
 CREATE FUNCTION papayya.park_v1(p_item bigint, p_by papayya.pauser, p_reason text, p_now timestamptz, p_budget bigint = NULL) RETURNS void
     LANGUAGE sql AS $$
     UPDATE papayya.item SET state = 'paused', paused_by = p_by, parked_at = coalesce(parked_at, p_now), reason = p_reason,
-           due_at = NULL, send_at = NULL, passes = NULL, parked_on = p_budget, wants = CASE WHEN p_budget IS NOT NULL THEN 1 END
+           due_at = NULL, send_at = NULL, passes = NULL, parked_on = p_budget, wants = CASE WHEN p_budget IS NOT NULL THEN 1 END,
+           rate_id = NULL, throttled = throttled + coalesce(p_now - throttled_at, '0'), throttled_at = NULL
     WHERE id = p_item
     $$;
 

@@ -195,7 +195,8 @@ BEGIN
         state = CASE WHEN i.state = 'running' THEN i.state ELSE 'paused' END,
         reason = CASE WHEN i.state = 'running' THEN i.reason ELSE 'paused by hand' END,
         parked_at = CASE WHEN i.state <> 'running' THEN coalesce(i.parked_at, v_now) END,
-        due_at = NULL, send_at = NULL, rate_id = NULL, parked_on = NULL, wants = NULL, passes = NULL
+        due_at = NULL, send_at = NULL, rate_id = NULL, parked_on = NULL, wants = NULL, passes = NULL,
+        throttled = i.throttled + coalesce(v_now - i.throttled_at, '0'), throttled_at = NULL
     FROM papayya.run r, papayya.tenant t
     WHERE r.id = i.run_id AND t.id = i.tenant_id AND (p_run IS NOT NULL OR p_tenant IS NOT NULL OR p_items IS NOT NULL)
       AND (p_run IS NULL OR r.name = p_run) AND (p_tenant IS NULL OR t.name = p_tenant)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from papayya_core.testing.clock import Clock
+from tests.integration.contract.budgetsql import ask, park, set_limit
 from tests.integration.contract.callsql import hold, settle
 from tests.integration.contract.sql import Contract
 
@@ -237,3 +238,28 @@ def test_what_has_begun_goes_on(db: Contract) -> None:
     db.release(item, fence, "queued", lost=True)
     assert db.open(item).verdict == "go"
     assert db.open(fresh).verdict == "pause"
+
+
+@pytest.mark.parametrize("how", ["item", "tenant"])
+def test_paused_while_it_waits_for_a_limit(db: Contract, papayya_clock: Clock, how: str) -> None:
+    """An item that is paused in the line of a limit waits for nobody from then on."""
+    papayya_clock.freeze()
+    set_limit(db, tenant="acme", tokens=6000)
+    [item] = db.items(db.start_run(), "a")
+    fence = db.fence(item, lease=1e9)
+    assert ask(db, item, fence, 1, guess=1000).verdict == "go"
+    found = ask(db, item, fence, 2, guess=1000)
+    park(db, item, fence, found)
+    papayya_clock.shift(5)
+    if how == "item":
+        db.pause(None, items=[item])
+    else:
+        db.pause(None, tenant="acme")
+        assert db.open(item).verdict == "pause"
+    papayya_clock.shift(3600)
+    db.resume(None, items=[item]) if how == "item" else db.resume(None, tenant="acme")
+    assert db.open(item).verdict == "go"
+    assert db.fact(item, "extract(epoch FROM throttled)::int, extract(epoch FROM parked)::int") == (
+        5,
+        3600,
+    )
