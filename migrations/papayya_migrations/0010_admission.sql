@@ -10,7 +10,8 @@ CREATE INDEX item_line ON papayya.item (carrier, tenant_id, line_at, id)
 CREATE INDEX item_out ON papayya.item (carrier, tenant_id)
     WHERE state = 'queued' AND line_at IS NOT NULL AND send_at IS NOT NULL;
 
--- For how many more of a tenant's messages there is room. p_most: for a tenant of weight 1; one at least, for whatever weight.
+-- For how many more of a tenant's messages there is room. p_most: for a tenant of weight 1; one at least, a million at most, for
+-- whatever weight.
 -- What was sent of a run that is paused does not count: it parks when it arrives, and is not sent again.
 CREATE FUNCTION papayya.room_v1(p_carrier text, p_tenant bigint, p_most int) RETURNS int
     LANGUAGE sql STABLE
@@ -19,7 +20,7 @@ CREATE FUNCTION papayya.room_v1(p_carrier text, p_tenant bigint, p_most int) RET
                 SELECT FROM papayya.item i JOIN papayya.run r ON r.id = i.run_id
                 WHERE i.carrier = p_carrier AND i.tenant_id = p_tenant AND i.state = 'queued' AND i.line_at IS NOT NULL AND i.send_at IS NOT NULL
                   AND r.paused_at IS NULL AND NOT r.draining LIMIT c.most) AS o))::int
-    FROM (SELECT greatest(floor(p_most * t.weight), 1)::int AS most FROM papayya.tenant t WHERE t.id = p_tenant) AS c
+    FROM (SELECT least(greatest(floor(p_most * t.weight), 1), 1000000)::int AS most FROM papayya.tenant t WHERE t.id = p_tenant) AS c
     $$;
 
 -- One at a time fills the room of a tenant.
@@ -67,7 +68,7 @@ CREATE FUNCTION papayya.has_line_v1(p_carrier text, p_tenant bigint, p_now times
 
 -- Let items out: of each tenant as many as there is room for, those first who have the fewest out for their weight. What is to be
 -- sent anew (it was parked, waited, or lost its worker) goes into the line as well, at its old place. p_most NULL: nobody is held back
--- any more. more: the room was not enough, so that it is worth looking again soon.
+-- any more. p_limit: at a time, of all tenants together. more: the room was not enough, so that it is worth looking again soon.
 CREATE FUNCTION papayya.let_out_v1(p_carrier text, p_most int, p_limit int, OUT let_out int, OUT more boolean)
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -97,14 +98,20 @@ BEGIN
                        WHERE i.carrier = p_carrier AND i.tenant_id = v_tenant AND i.state = 'queued' AND i.send_at IS NULL
                          AND i.line_at <= CASE WHEN p_most IS NULL THEN 'infinity' ELSE v_now END
                          AND r.paused_at IS NULL AND NOT r.draining
-                       ORDER BY i.line_at, i.id LIMIT greatest(v_room, 0) FOR NO KEY UPDATE OF i SKIP LOCKED);
+                       ORDER BY i.line_at, i.id LIMIT least(greatest(v_room, 0), p_limit));
         more := more OR cardinality(v_ids) >= v_room;
         v_all := v_all || v_ids;
         v_turns := v_turns || ARRAY(SELECT (n - v_room) / v_weight FROM generate_series(1, cardinality(v_ids)) AS n);
     END LOOP;
-    -- in this order they are sent
-    UPDATE papayya.item i SET send_at = v_now - make_interval(secs => o.later / 1000000.0), sends = 0
-    FROM (SELECT u.id, row_number() OVER (ORDER BY u.turn DESC, u.id DESC) AS later FROM unnest(v_all, v_turns) AS u (id, turn)) AS o
+    more := more OR cardinality(v_all) > p_limit;
+    WITH first AS (
+        SELECT u.id, u.turn FROM unnest(v_all, v_turns) AS u (id, turn) ORDER BY u.turn, u.id LIMIT p_limit
+    ), free AS (
+        SELECT i.id, f.turn FROM papayya.item i JOIN first f ON f.id = i.id
+        WHERE i.state = 'queued' AND i.send_at IS NULL FOR NO KEY UPDATE OF i SKIP LOCKED
+    )
+    UPDATE papayya.item i SET send_at = v_now - make_interval(secs => o.later / 1000000.0), sends = 0 -- in this order they are sent
+    FROM (SELECT u.id, row_number() OVER (ORDER BY u.turn DESC, u.id DESC) AS later FROM free AS u) AS o
     WHERE i.id = o.id;
-    let_out := cardinality(v_all);
+    GET DIAGNOSTICS let_out = ROW_COUNT;
 END $$;

@@ -6,6 +6,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 import papayya
 import papayya_celery
 from papayya_celery import capture
+from papayya_core.runtime import runtime
 from papayya_core.store import acts
 from papayya_core.testing.databases import Databases
 from tests.integration.celery.scene import Scene, Servers, scene
@@ -249,6 +251,16 @@ def test_switched_off(stage: Scene) -> None:
         assert out(stage, "free") == 6
     finally:
         installed.admission = 3
+
+
+def test_an_observer_holds_nothing_back(stage: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing is to be kept waiting, the pump lets out all that is in line."""
+    burst(stage, "watched", 6)
+    assert (out(stage, "watched"), in_line(stage, "watched")) == (3, 3)
+    here = runtime()
+    monkeypatch.setattr(here, "settings", replace(here.settings, mode="observe"))
+    stage.turn()
+    assert (out(stage, "watched"), in_line(stage, "watched")) == (6, 0)
 
 
 @pytest.mark.parametrize("most", [0, -1, True])
