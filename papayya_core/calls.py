@@ -9,17 +9,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from papayya_core import bounds, codec, faults, redaction, rules, sync
+from papayya_core import bounds, faults, redaction, rules, sync
 from papayya_core.away import Away
 from papayya_core.call import Ending, Held, Recorded
 from papayya_core.callterms import CallTerms
 from papayya_core.contract import Checkpointed
-from papayya_core.errors import SpoolFull
+from papayya_core.holding import Holding
 from papayya_core.keeping import Keeping
-from papayya_core.refusals import Refusal, after_refusal, signal_of
+from papayya_core.refusals import after_refusal
 from papayya_core.results import unlocking
 from papayya_core.stepholds import StepHolds
 from papayya_core.store import callparams, rows
+from papayya_core.store.callrows import SettleRow
 
 if TYPE_CHECKING:
     from papayya_core.away import Statements
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
     from papayya_core.execution import Execution, Step
     from papayya_core.plugins import Plugins
     from papayya_core.settings import Settings
+    from papayya_core.store.callrows import HoldRow
 
 logger = redaction.logger("papayya.calls")
 
 _COMING, _LOOK = 300.0, 0.05  # seconds that an item waits for answers before it leaves
-_VOID = Ending("void", error="given up before it was sent")
 
 
 class Calls:
@@ -41,7 +42,8 @@ class Calls:
 
     def __init__(self, store: Statements, plugins: Plugins, settings: Settings) -> None:
         self._away = Away(store, settings)
-        self.step_holds = StepHolds(self._away, settings)
+        self._holding = Holding(self._away)
+        self.step_holds = StepHolds(self._holding, settings)
         self._terms = CallTerms(plugins, settings)
         self._keeping = Keeping(settings)
         self._plugins = plugins
@@ -77,20 +79,7 @@ class Calls:
             asked, most, bound_nusd, url, self._keeping.asked(execution, request)
         )
         params |= self._terms.of(execution, held, most, bound_nusd, clampable=clampable)
-        params |= {
-            "key_print": provider_key,
-            "item": execution.item_id,
-            "fence": execution.fence,
-            "token": callparams.token(),
-            "n": step.n if step is not None else 0,
-            "scope": scope,
-            "key": key,
-            "ordinal": ordinal,
-            "near": execution.calls.is_fresh(scope),
-            "call": None,
-            "spare": callparams.token(),
-        }
-
+        params |= {"key_print": provider_key, "near": execution.calls.is_fresh(scope)}
         try:
             held.reserved, capped = execution.cap.reserve(bound_nusd)
             begun = self._hold(execution, step, held, params, capped)
@@ -119,30 +108,15 @@ class Calls:
         if capped is not None and not execution.may_be_answered(step):
             execution.over_cap(capped)
 
-        def known(found: list[Any] | None) -> None:
-            if found is None:
-                held.tokens = params["token"], params["spare"]
-            else:
-                held.id = found[0][1] or 0
-
-        def hold() -> list[Any] | None:
-            keep = self._away.may_spend(execution, step)
-            return self._away.run(execution, "hold", params, keep=keep)
-
-        def take_back(found: list[Any] | None) -> None:
-            known(found)
-            self._write(execution, held, _VOID)
-
-        found = sync.claim(hold, take_back)
-        known(found)
-        signal = None if found is None else _refused(held, found[0])
+        row = self._holding.hold(execution, step, held, params)
+        signal = None if row is None else self._holding.refusal(held, row)
         if signal is not None:
             self._let_come(execution)
             raise execution.trip(signal)
-        begun = held if found is None else self._begun(execution, step, held, found[0])
+        begun = held if row is None else self._begun(execution, step, held, row)
         if begun is held and capped is not None:
             if execution.enforce:
-                sync.finish(lambda: self._write(execution, held, _VOID))
+                sync.finish(lambda: self._holding.give_up(execution, held))
             execution.over_cap(capped)
         return begun
 
@@ -158,33 +132,27 @@ class Calls:
             sync.sleep(_LOOK)
 
     def _begun(
-        self, execution: Execution, step: Step | None, held: Held, row: Any
+        self, execution: Execution, step: Step | None, held: Held, row: HoldRow
     ) -> Held | Recorded | None:
-        verdict, held.id, held.bound_nusd, held.resampled, status, headers, number, body = row[:8]
-        near_codec, near, unkept, reason, _, _, _, rate, clamped = row[8:]
-        if verdict == "ended":
+        if row.verdict == "ended":
             execution.calls.free(held.scope, held.key, held.ordinal, held.turn)
             return None
-        execution.told(Checkpointed(verdict, stored=False, left_nusd=None))
-        if verdict != "go":
-            execution.obey()
-        if body is not None:
-            fields = tuple((name, text) for name, text in headers or ())
+        self._holding.obey(execution, step, row)
+        if row.body is not None:
+            fields = tuple((name, text) for name, text in row.headers or ())
             with unlocking(execution):
-                return Recorded(status, fields, rows.unpack_bytes(number, body))
+                return Recorded(row.status, fields, rows.unpack_bytes(row.codec, row.body))
+        held.bound_nusd, held.resampled = row.bound_nusd, row.resampled
         execution.passes = ()
-        held.clamped = None if clamped is None else clamped // held.asked.samples
+        held.clamped = None if row.clamped is None else row.clamped // held.asked.samples
         if held.clamped is not None:
             more = f"{held.asked.max_tokens} tokens of output were asked for"
             execution.note_once("clamped", f"a budget left {held.clamped}, {more}")
-        if reason is not None:
-            check = "would_pause" if rate is None else "would_wait"
-            execution.note_once(check, reason, step.n if step is not None else None)
         execution.calls.compared(held.scope)
-        if near is not None:
+        if row.near_body is not None:
             with suppress(Exception):  # it is for a finding alone
-                held.near = rows.unpack_bytes(near_codec, near)
-        if unkept:
+                held.near = rows.unpack_bytes(row.near_codec, row.near_body)
+        if row.unkept:
             self._keeping.paid_again(execution, step.n if step is not None else None)
         return held
 
@@ -203,7 +171,7 @@ class Calls:
         if ending.state != "answered" or ending.answered is None:
             execution.calls.free(held.scope, held.key, held.ordinal, held.turn)
         try:
-            answer = sync.finish(lambda: self._write(execution, held, ending))
+            row = sync.finish(lambda: self._write(execution, held, ending))
         except Exception as error:
             if faults.is_interrupt(error):  # it is recorded
                 raise
@@ -213,52 +181,36 @@ class Calls:
             return None
         finally:
             execution.on_their_way.discard(id(held))
-        verdict, cost_nusd, rate = answer
-        execution.cap.spend(held.reserved, held.reserved if cost_nusd is None else cost_nusd)
-        execution.told(Checkpointed(verdict, stored=True, left_nusd=None))
+        cost = held.reserved if row.cost_nusd is None else row.cost_nusd
+        execution.cap.spend(held.reserved, cost)
+        execution.told(Checkpointed(row.verdict, stored=True, left_nusd=None))
         if not self._settings.throttle or not execution.enforce or not execution.fence:
             return None
-        signal = after_refusal(ending, rate, self._settings.retry_inline_seconds)
+        signal = after_refusal(ending, row.rate_id, self._settings.retry_inline_seconds)
         if signal is None:
             return None
         execution.note_once("throttled", signal.reason)
         self._let_come(execution)
         return execution.trip(signal)
 
-    def _write(self, execution: Execution, held: Held, ending: Ending) -> Any:
-        """Settle; return the verdict, the cost and the rate limit that cools."""
-        params = callparams.settle_params(ending) | {"call": held.id, "cost": None, "source": None}
-        tokens, estimated = None, False
-        if ending.state in ("answered", "broken") and ending.answered is not None:
-            answered = ending.answered
+    def _write(self, execution: Execution, held: Held, ending: Ending) -> SettleRow:
+        """Settle at what was used."""
+        tokens, estimated, priced, body = None, False, None, None
+        paid = ending.state in ("answered", "broken")
+        if paid and (answered := ending.answered) is not None:
             tokens, estimated = bounds.used(held.asked, answered)
             priced = self._terms.price(held.asked, (answered.model, held.asked.model), tokens, held)
-            if priced is not None:
-                params |= {"cost": priced.nusd, "source": priced.source}
-        params |= callparams.token_params(tokens) | {"estimated": estimated}
-        body = self._keeping.answer(execution, ending.body) if ending.state == "answered" else None
-        params |= callparams.payload(body)
-        found = self._settled(execution, held, params)
-        if found is None:  # nobody objects, then, and no limit is known
-            return "go", params["cost"], None
-        [answer] = found
-        if answer[1] is None and ending.state in ("answered", "broken"):
+        if ending.state == "answered":
+            body = self._keeping.answer(execution, ending.body)
+        row = self._holding.settle(
+            execution, held, ending, tokens=tokens, estimated=estimated, priced=priced, body=body
+        )
+        if row is None:  # nobody objects, then, and no limit is known
+            return SettleRow("go", None if priced is None else priced.nusd, None)
+        if paid and row.cost_nusd is None:
             model = (ending.answered and ending.answered.model) or held.asked.model
             execution.note_once("unpriced", f"what {model} costs is not known: papayya prices set")
-        return answer
-
-    def _settled(
-        self, execution: Execution, held: Held, params: dict[str, Any]
-    ) -> list[Any] | None:
-        """Settle; None: Postgres is away, and it is spooled."""
-        token, spare = held.tokens or (None, None)
-        params |= {"item": execution.item_id, "scope": held.scope, "key": held.key}
-        params |= {"ordinal": held.ordinal, "token": token, "spare": spare}
-        if held.tokens is None:
-            return self._away.run(execution, "settle", params, keep=True)
-        if not self._away.keep(execution, "settle", params | {"call": None}):
-            raise SpoolFull("the spool holds its beginning, and has no room for its end")
-        return None
+        return row
 
     def reject(self, execution: Execution, step: Step | None) -> None:
         """Have the answers that a step was given asked anew: what it made of them was no good."""
@@ -275,9 +227,8 @@ class Calls:
         encoders = self._plugins.encoders
         cost, step.cost_nusd = step.cost_nusd, 0
         try:
-            asked = self._keeping.kept(execution, _encoded(encoders, _arguments(call)))
-            said = None if error else _encoded(encoders, answer)
-            answered = self._keeping.kept(execution, said)
+            asked = self._keeping.value(execution, _arguments(call), encoders)
+            answered = None if error else self._keeping.value(execution, answer, encoders)
             params = callparams.payload(asked) | callparams.payload(answered, "answer_")
             params |= {
                 "item": execution.item_id,
@@ -296,21 +247,6 @@ class Calls:
             step.cost_nusd = cost
             logger.exception("a call of %s was not recorded", call.label)
             execution.note("call_unrecorded", rules.describe_error(fault), step.n)
-
-
-def _refused(held: Held, row: Any) -> Signal | None:
-    """Return the signal of a hold that was refused."""
-    reason, budget, wants, delay, rate = row[11:16]
-    refusal = Refusal(row[0], reason, budget, wants, delay, rate)
-    return signal_of(refusal, held.asked.provider, held.asked.model)
-
-
-def _encoded(encoders: codec.Encoders | None, value: object) -> bytes | None:
-    """Encode what went into or came out of a tool; None for what cannot be stored."""
-    try:
-        return codec.encode(value, encoders).encode()
-    except Exception:  # noqa: BLE001 - user code (properties, plugins) runs in here
-        return None
 
 
 def _arguments(call: StepCall) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from papayya_core import codec
 from papayya_core.store import callparams
 
 if TYPE_CHECKING:
@@ -24,6 +25,16 @@ class Keeping:
     def kept(self, execution: Execution, data: bytes | None) -> Body | None:
         """Pack what is kept of a request or an answer."""
         return callparams.kept(data, self._capture(execution), self._settings.max_payload_bytes)
+
+    def value(
+        self, execution: Execution, value: object, encoders: codec.Encoders | None
+    ) -> Body | None:
+        """Pack what went into or came out of a tool; None for what cannot be stored."""
+        try:
+            data = codec.encode(value, encoders).encode()
+        except Exception:  # noqa: BLE001 - user code (properties, plugins) runs in here
+            return None
+        return self.kept(execution, data)
 
     def asked(self, execution: Execution, data: bytes) -> Body | None:
         """Pack a request; say so when it cannot be kept whole."""

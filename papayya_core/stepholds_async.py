@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from papayya_core import aio, context, faults, redaction, rules
 from papayya_core.bounds import Bound
-from papayya_core.call import Asked, Ending, Held
+from papayya_core.call import Asked, Ending, Held, Priced
 from papayya_core.contract import Checkpointed
-from papayya_core.refusals import Refusal, signal_of
 from papayya_core.store import callparams
 
 if TYPE_CHECKING:
-    from papayya_core.away_async import AsyncAway
     from papayya_core.contract import StepCall
     from papayya_core.execution import Execution, Step
+    from papayya_core.holding_async import AsyncHolding
     from papayya_core.settings import Settings
 
 logger = redaction.logger("papayya.calls")
@@ -32,8 +31,8 @@ class AsyncStepHolds:
     a budget nothing is held.
     """
 
-    def __init__(self, away: AsyncAway, settings: Settings) -> None:
-        self._away = away
+    def __init__(self, holding: AsyncHolding, settings: Settings) -> None:
+        self._holding = holding
         self._settings = settings
         self._dearest: dict[tuple[str, str], int] = {}
 
@@ -51,66 +50,21 @@ class AsyncStepHolds:
         await self.give_way()
         asked = Asked("", "step", call.label, "step")
         held = Held(0, step.scope, _KEY, 0, asked, datetime.now(UTC))
-        params = self._params(execution, step, held, need)
-
-        def known(found: list[Any] | None) -> None:
-            if found is None:
-                held.tokens = params["token"], params["spare"]
-            else:
-                held.id = found[0][1] or 0
-
-        async def hold() -> list[Any] | None:
-            keep = self._away.may_spend(execution, step)
-            return await self._away.run(execution, "hold", params, keep=keep)
-
-        async def take_back(found: list[Any] | None) -> None:
-            known(found)
-            if held.id or held.tokens:
-                await self._settle(execution, held, 0)
-
-        found = await aio.claim(hold, take_back)
-        known(found)
-        if found is not None:
-            self._obey(execution, step, found[0])
+        row = await self._holding.hold(execution, step, held, self._params(execution, held, need))
+        if row is not None:
+            signal = self._holding.refusal(held, row)
+            if signal is not None:
+                raise execution.trip(signal)
+            self._holding.obey(execution, step, row)
         step.hold = execution, held
 
-    def _params(
-        self, execution: Execution, step: Step, held: Held, need: int | None
-    ) -> dict[str, Any]:
+    def _params(self, execution: Execution, held: Held, need: int | None) -> dict[str, Any]:
+        """Say what is asked for; no limits of rate and no prices are about a step."""
         most = Bound(0, 0 if need is not None else None)
         params = callparams.hold_params(held.asked, most, need, "", None)
-        terms = {"floor": None, "clamp": False, "priced": True, "unpriced": True, "fact": False}
-        return (
-            params
-            | terms
-            | {
-                "enforce": execution.enforce,
-                "guess": None,
-                "passes": [],
-                "key_print": None,
-                "item": execution.item_id,
-                "fence": execution.fence,
-                "token": callparams.token(),
-                "n": step.n,
-                "scope": held.scope,
-                "key": held.key,
-                "ordinal": held.ordinal,
-                "near": False,
-                "call": None,
-                "spare": callparams.token(),
-            }
-        )
-
-    def _obey(self, execution: Execution, step: Step, row: Any) -> None:
-        verdict, (reason, budget, wants, delay, rate) = row[0], row[11:16]
-        signal = signal_of(Refusal(verdict, reason, budget, wants, delay, rate), "", "")
-        if signal is not None:
-            raise execution.trip(signal)
-        execution.told(Checkpointed(verdict, stored=False, left_nusd=None))
-        if verdict != "go":
-            execution.obey()
-        if reason is not None:
-            execution.note_once("would_pause", reason, step.n)
+        params |= {"floor": None, "clamp": False, "priced": True, "unpriced": True, "fact": False}
+        params |= {"enforce": execution.enforce, "guess": None, "passes": []}
+        return params | {"key_print": None, "near": False}
 
     async def give_way(self) -> None:
         """Release what the steps around the caller hold: it would wait for them, and they for it."""
@@ -140,27 +94,10 @@ class AsyncStepHolds:
 
     async def _settle(self, execution: Execution, held: Held, cost: int) -> None:
         ending = Ending("answered" if cost else "void")
-        token, spare = held.tokens or (None, None)
-        params = callparams.settle_params(ending) | callparams.token_params(None)
-        params |= callparams.payload(None) | {
-            "call": held.id,
-            "cost": cost,
-            "source": "reported",
-            "estimated": False,
-            "item": execution.item_id,
-            "scope": held.scope,
-            "key": held.key,
-            "ordinal": held.ordinal,
-            "token": token,
-            "spare": spare,
-        }
-        found = None
-        if held.tokens is None:
-            found = await self._away.run(execution, "settle", params, keep=True)
-        else:
-            self._away.keep(execution, "settle", params | {"call": None})
-        if found is not None:
-            execution.told(Checkpointed(found[0][0], stored=True, left_nusd=None))
+        priced = Priced(cost, "reported")
+        row = await self._holding.settle(execution, held, ending, priced=priced)
+        if row is not None:
+            execution.told(Checkpointed(row.verdict, stored=True, left_nusd=None))
 
     def learn(self, execution: Execution, step: Step) -> None:
         """Remember the most that steps of this label have reported."""

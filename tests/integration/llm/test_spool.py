@@ -206,3 +206,44 @@ def test_full_disk(world: World, home: Path) -> None:
     world.once(lambda: ask(world))
     assert world.calls() == ["answered"]
     assert world.findings() == []
+
+
+def fill(home: Path) -> None:
+    """Bring what was spooled to Postgres, then leave no place for more."""
+    replay(runtime().spool)
+    shutil.rmtree(spool_files.directory(home))
+    spool_files.directory(home).write_text("this is no directory")
+
+
+def test_full_after_the_hold_of_a_call(world: World, home: Path) -> None:
+    """A call whose end has no place in the spool says so, and its caller has the answer."""
+    runtime().spool.on_first, runtime().spool.is_away = None, True
+
+    def read() -> list[object]:
+        with shapes.gpt(world.url) as client:
+            chunks = client.chat.completions.create(**ASK, stream=True)
+            first = next(chunks)
+            fill(home)
+            return [first, *chunks]
+
+    assert len(world.once(read)) > 1
+    assert world.calls() == ["pending"]
+    assert [check for check, _ in world.findings()] == ["call_unrecorded"]
+
+
+def test_full_after_the_hold_of_a_step(world: World, home: Path) -> None:
+    """A step whose end has no place in the spool says so; its checkpoint books what it cost."""
+
+    def pay() -> None:
+        run.cost(usd="0.10")
+        fill(home)
+
+    @agent(name="capped", budget_usd=5)
+    def capped(item: int) -> None:
+        runtime().spool.on_first, runtime().spool.is_away = None, True
+        run.task("pay", pay, max_cost="0.50")
+
+    capped(1)
+    assert world.calls() == ["pending"]
+    assert [check for check, _ in world.findings()] == ["call_unrecorded"]
+    assert world.script.one("SELECT cost_nusd FROM papayya.item") == 100_000_000
