@@ -11,7 +11,16 @@ from papayya_core.errors import BudgetPaused, Paused, Signal, Throttled
 _BUSY = frozenset({429, 529})  # too many requests (RFC 6585); Anthropic is overloaded
 _UNAVAILABLE = 503
 _USUAL = 5.0  # seconds, where a provider does not say how long
-_NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+NO_CREDIT = frozenset(
+    {
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "exceeded_current_quota_error",
+        "insufficient_balance",
+        "insufficient_quota",
+    }
+)
+"""What providers call it when an account must be topped up: no waiting helps."""
 
 
 class Refusal(NamedTuple):
@@ -68,7 +77,8 @@ def throttling(error: BaseException) -> Signal | None:
     """Return what the item does after an error that says too many requests; None for others."""
     for link in faults.chain(error):
         if rules.status_of(link) in _BUSY:
-            if getattr(link, "code", None) in _NO_CREDIT:
+            code = getattr(link, "code", None)
+            if isinstance(code, str) and code in NO_CREDIT:
                 return Paused(f"no credit: {rules.describe_error(link)}")
             wait = rules.retry_after(link)
             return Throttled(

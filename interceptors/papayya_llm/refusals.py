@@ -5,19 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from papayya_core.refusals import NO_CREDIT
 from papayya_llm.schemas.base import text
 
 _PAYMENT_REQUIRED = 402
 _STATUSES = frozenset({400, _PAYMENT_REQUIRED, 403, 429})
-_CODES = frozenset(
-    {
-        "billing_hard_limit_reached",
-        "billing_not_active",
-        "exceeded_current_quota_error",
-        "insufficient_balance",
-        "insufficient_quota",
-    }
-)
 _SAID = (
     "credit balance is too low",
     "credits are depleted",
@@ -37,7 +29,7 @@ def is_exhausted(status: int | None, body: bytes | None) -> bool:
     error = _error(body or b"")
     said = text(error.get("message")).lower()
     codes = {text(error.get("code")), text(error.get("type"))}
-    return bool(codes & _CODES) or any(words in said for words in _SAID)
+    return bool(codes & NO_CREDIT) or any(words in said for words in _SAID)
 
 
 def _error(body: bytes) -> dict[str, Any]:
