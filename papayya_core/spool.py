@@ -168,7 +168,7 @@ def put_aside(path: Path, data: bytes, suffix: str = spool_files.REFUSED) -> Pat
             spool_files.lock(fd, wait=True)
             if not aside.exists() or not os.path.samestat(aside.stat(), os.fstat(fd)):
                 continue  # somebody took it over just now
-            os.write(fd, data)
+            spool_files.append(fd, data)
             os.fsync(fd)
         finally:
             os.close(fd)

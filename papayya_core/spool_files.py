@@ -111,8 +111,8 @@ def _read_name(path: Path) -> Found | None:
 def create(home: Path, name: str) -> int:
     """Make a file that is locked before anybody sees it. Returns its descriptor. Raises OSError."""
     folder = directory(home)
-    home.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
+    _make(home, 0o777)
+    _make(folder, 0o700)
     hidden = folder / f".{name}"
     fd = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
     try:
@@ -124,6 +124,17 @@ def create(home: Path, name: str) -> int:
         hidden.unlink(missing_ok=True)
         raise
     return fd
+
+
+def _make(folder: Path, mode: int) -> None:
+    """Make a directory, and what it is in, on the disk before anything in it."""
+    if folder.is_dir():
+        return
+    if folder.parent != folder:
+        _make(folder.parent, 0o777)
+    folder.mkdir(mode=mode, exist_ok=True)
+    with suppress(PermissionError):  # it may be written to, and not be read
+        sync_directory(folder.parent)
 
 
 def sync_directory(folder: Path) -> None:
@@ -181,7 +192,11 @@ def _is_free(one: Found, locked: bool | None, mine: str, *, anybody: bool) -> bo
 
 def write(fd: int, document: Mapping[str, Any]) -> tuple[int, int]:
     """Append a line, whole or not at all; return where it is and how long. Raises OSError."""
-    data = line(document)
+    return append(fd, line(document))
+
+
+def append(fd: int, data: bytes) -> tuple[int, int]:
+    """Append bytes, all or none; return where they are and how many. Raises OSError."""
     start = os.fstat(fd).st_size
     left = memoryview(data)
     try:

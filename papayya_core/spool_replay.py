@@ -30,7 +30,7 @@ _ANSWER = 15.0  # seconds for one entry
 _TRIES = 5  # of an entry that fails though Postgres is there
 _DELAYS = (0.2, 0.5, 1.0, 2.0)
 _READ_ONLY = "25006"  # a standby that is not promoted yet
-_LEAVING = ("57P", "08")  # classes: it is shut down, the connection broke
+_LEAVING = ("57P", "08", "53", "58")  # it is shut down, unreachable, out of room, or ill
 
 
 class Refused(Exception):
@@ -81,6 +81,8 @@ def replay(connection: Connection, entry: Entry) -> None:
 def _replay(connection: Connection, entry: Entry) -> None:
     sql = statements()
     params = dict(entry.params)
+    if entry.name not in sql:  # a home may be shared with a newer version
+        raise Refused(f"this version of Papayya has no statement {entry.name}")
     if entry.name == "hold":
         found = connection.execute(sql["spooled_calls"], params).fetchall()
         if any(state != "replayed" for _, state in found):
@@ -124,8 +126,13 @@ class Replayer:
         """Replay in the background, unless that is under way."""
         with self._lock:
             if self._thread is None and not self._stop.is_set():
-                self._thread = threading.Thread(target=self._run, name="papayya-spool", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="papayya-spool", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:  # as at the exit of the interpreter
+                    logger.warning("what is spooled is for the next process: %s", error)
+                else:
+                    self._thread = thread
 
     def finish(self, seconds: float) -> None:
         """Give what waits a last chance; the rest stays in its file for whoever comes next."""
@@ -164,8 +171,8 @@ class Replayer:
             logger.debug("Postgres is still away: %s", error)
             self._try_to_revive()
             return False
-        except OSError:
-            logger.exception("the spool cannot be read; trying again")
+        except Exception:  # who waits for what is spooled waits for this thread
+            logger.exception("the spool cannot be replayed; trying again")
             return False
         if number:
             logger.info("%d spooled entries are in Postgres now", number)

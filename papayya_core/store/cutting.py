@@ -40,8 +40,10 @@ class _Cutter:
         with self.lock:
             self.watched[fd] = time.monotonic() + seconds
             if self.thread is None:
-                self.thread = threading.Thread(target=self.run, name="papayya-cutter", daemon=True)
-                self.thread.start()
+                thread = threading.Thread(target=self.run, name="papayya-cutter", daemon=True)
+                with suppress(RuntimeError):  # at the exit of the interpreter: it is not cut, then
+                    thread.start()
+                    self.thread = thread
 
     def forget(self, fd: int) -> None:
         with self.lock:

@@ -178,6 +178,17 @@ def test_refused(world: World, home: Path, caplog: pytest.LogCaptureFixture) -> 
     assert spooled(home) == ["settle"]
 
 
+def test_a_newer_version(world: World, home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What only a newer version of Papayya can replay is put aside, and keeps nobody from working."""
+    name = spool_files.new_name(runtime().spool.database, owner.owner())
+    fd = spool_files.create(home, name)
+    spool_files.write(fd, {"n": 1, "name": "settle_v9", "item": 1, "params": {}, "at": 1.0})
+    os.close(fd)
+    assert spool_replay.adopt(home, runtime().dsn) == (0, 1, 0)
+    assert "no statement settle_v9" in caplog.text
+    assert spooled(home) == ["settle_v9"]
+
+
 def test_another_database(world: World, home: Path) -> None:
     """What was spooled for another database is left alone, unless it is said to have moved."""
     world.once(away(lambda: ask(world)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from papayya_core.store import cutting
 from papayya_core.store.cutting import within
 
 
@@ -48,4 +50,23 @@ def test_answered_in_time(pair: tuple[socket.socket, socket.socket]) -> None:
         assert here.recv(1) == b"x"
     there.send(b"y")
     assert here.recv(1) == b"y"
+    assert open_files() == before
+
+
+def test_no_thread(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no thread can be begun, as at the exit of a process, a statement runs without a limit."""
+
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    here, there = pair
+    before = open_files()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        patch.setattr(cutting, "_cutter", cutting._Cutter())
+        with within(connection(here), 30):
+            there.sendall(b"x")
+            assert here.recv(1) == b"x"
     assert open_files() == before

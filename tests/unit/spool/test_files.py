@@ -193,3 +193,15 @@ def test_claim_after_a_restart(tmp_path: Path) -> None:
     claimed = spool_files.claim(one)
     assert claimed is not None
     os.close(claimed[1])
+
+
+def test_directories_are_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a new home, and its spool, are in is brought to the disk before there is a file."""
+    synced: list[Path] = []
+    monkeypatch.setattr(spool_files, "sync_directory", synced.append)
+    home = tmp_path / "new" / "home"
+    for _ in range(2):
+        os.close(spool_files.create(home, spool_files.new_name(DATABASE, owner.owner())))
+    folder = spool_files.directory(home)
+    assert synced == [tmp_path, tmp_path / "new", home, folder, folder]
+    assert folder.stat().st_mode & 0o777 == 0o700

@@ -6,14 +6,18 @@ import multiprocessing
 import os
 import resource
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from papayya_core import spool_files
+from papayya_core import spool_files, spool_replay
 from papayya_core.errors import StoreUnavailable
 from papayya_core.spool import Spool, put_aside
 from papayya_core.spool_order import in_order
+from papayya_core.spool_replay import Replayer
 
 DATABASE = "0123456789ab"
 
@@ -102,16 +106,23 @@ def test_threads(spool: Spool) -> None:
     assert (len(found.entries), found.damaged) == (160, ())
 
 
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Let no file grow beyond a size: what is more is not written, as on a full disk."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limit[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+
 def test_full_disk(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
     """What does not fit on the disk is not kept, leaves nothing behind, and is logged with a way out."""
     spool.keep("settle", {"k": 0}, item=1)
     [path] = files(spool)
-    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 40, limit[1]))
-    try:
+    with files_of_at_most(path.stat().st_size + 40):
         assert not spool.keep("settle", {"k": 1}, item=2)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert not spool.is_behind(2)
     assert spool.keep("settle", {"k": 2}, item=3)
     assert numbers(spool) == [0, 2]
@@ -167,3 +178,42 @@ def test_put_aside(spool: Spool) -> None:
     put_aside(path, spool_files.line(spool_files.document_of(entry)))
     assert spool_files.read(path).entries == (entry,)
     assert path.suffix == ".refused"
+
+
+def test_put_aside_on_a_full_disk(spool: Spool) -> None:
+    """What was refused and does not fit on the disk is not put aside: it stays, and fits later."""
+    spool.keep("settle", {"k": 0}, item=1)
+    entry = spool.peek()
+    assert entry is not None
+    with files_of_at_most(40), pytest.raises(OSError, match="too large"):
+        spool.refuse(entry)
+    found = spool_files.read(spool.refuse(entry))
+    assert (found.entries, found.damaged) == ((entry,), ())
+
+
+def test_no_thread(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no thread can be begun any more, as at the exit of a process, it is kept all the same."""
+
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    spool.on_first = Replayer(spool, "").start
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        assert spool.keep("settle", {"k": 0}, item=1)
+    assert numbers(spool) == [0]
+
+
+@pytest.mark.parametrize(
+    ("error", "is_its_fault"),
+    [
+        (psycopg.errors.DiskFull, False),
+        (psycopg.errors.TooManyConnections, False),
+        (psycopg.errors.IoError, False),
+        (psycopg.errors.AdminShutdown, False),
+        (psycopg.errors.LockNotAvailable, True),
+    ],
+)
+def test_whose_fault(error: type[psycopg.Error], is_its_fault: bool) -> None:
+    """A server that has no room, or is ill, says nothing against what is being replayed."""
+    assert spool_replay.is_its_fault(error()) is is_its_fault
