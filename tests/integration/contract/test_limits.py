@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from papayya_core.call import Ending
+from papayya_core.refusals import cooling
 from papayya_core.testing.clock import Clock
 from tests.integration.contract.budgetsql import (
     PRINT,
@@ -251,3 +254,14 @@ def test_observed_why(db: Contract) -> None:
     unpriced = ask(db, item, fence, 4, bound=None, priced=False, **look)
     assert (unpriced.verdict, unpriced.rate) == ("go", None)
     assert unpriced.reason == "unpriced: what gpt-x costs is not known"
+
+
+@pytest.mark.parametrize("asked", [86_401.0, 1e15, 1e300])
+def test_asked_to_wait_for_ever(db: Contract, papayya_clock: Clock, asked: float) -> None:
+    """A refusal is settled whatever time a provider asks for, and nobody waits for more than a day."""
+    papayya_clock.freeze()
+    item = item_of(db, db.start_run(), "acme", "a")
+    held = ask(db, item, db.fence(item, lease=LONG), 1, guess=100)
+    cool = cooling(Ending("failed", status=429, retry_after=asked))
+    settle(db, held.call_id, "failed", status=429, retry_after=asked, cool=cool)
+    assert db.one("SELECT cool_until - papayya.now() FROM papayya.rate") == timedelta(days=1)
