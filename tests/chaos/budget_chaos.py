@@ -23,14 +23,13 @@ from typing import Any
 
 from papayya_core import migrate
 from tests.acceptance.recovery.postgres import lasting_server
+from tests.chaos import document
 from tests.chaos.purse import Purse, nusd
 from tests.support.celery_worker import CeleryWorker
 from tests.support.redis_server import RedisServer
 
 HERE = Path(__file__).parent
 SCRIPT, APP = HERE / "budget_map.py", HERE / "budget_tasks.py"
-DOCUMENT = HERE.parents[1] / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- caps: begin -->", "<!-- caps: end -->"
 CARRIERS = ("plain", "celery")
 RESTING = """
 SELECT count(*) = 0 FROM papayya.item i LEFT JOIN papayya.budget_now b ON b.id = i.parked_on
@@ -349,14 +348,6 @@ def _usd(nano: int) -> str:
 HEAD = ("| | items done | spent | held | billed | above |", "| --- | --- | --- | --- | --- | --- |")
 
 
-def write(lines: list[str]) -> None:
-    """Put the table into the document."""
-    text = DOCUMENT.read_text(encoding="utf-8")
-    start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
-    said = "\n" + "\n".join([*HEAD, *lines]) + "\n"
-    DOCUMENT.write_text(text[:start] + said + text[end:], encoding="utf-8")
-
-
 def main() -> None:
     """Read the command line and print the reports."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -373,7 +364,7 @@ def main() -> None:
         if given.carrier in (None, plan.carrier):
             lines += _measure(act, name, _scaled(plan, given.items, given.seed))
     if given.write:
-        write(lines)
+        document.put("caps", [*HEAD, *lines])
 
 
 def _scaled(plan: Plan, items: int | None, seed: int) -> Plan:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -131,6 +136,27 @@ def reckon(calls: Sequence[Call], entries: Sequence[Entry], unusable: Collection
         resampled=resampled(calls, unusable),
         overlapping=bought_once(calls),
     )
+
+
+def audit(dsn: str, run: str) -> dict[str, Any]:
+    """Insist on a clean audit of a run, where nothing is unpriced or pending; return it."""
+    program = Path(sys.executable).with_name("papayya")
+    env = os.environ | {"PAPAYYA_DATABASE_URL": dsn}
+    ended = subprocess.run(
+        [program, "audit", run, "--json"], check=False, capture_output=True, env=env
+    )
+    assert ended.returncode == 0, (ended.stdout + ended.stderr).decode()
+    told: dict[str, Any] = json.loads(ended.stdout)
+    assert told["conserved"], told
+    assert told["explained"], told
+    assert told["dropped"] == told["unpriced_calls"] == told["pending_calls"] == 0, told
+    return told
+
+
+def usd(nusd: int) -> str:
+    """Write nano-dollars as exact dollars."""
+    whole, part = divmod(nusd, 10**9)
+    return f"{whole}.{part:09}"
 
 
 def compare(call: Call, entry: Entry) -> None:

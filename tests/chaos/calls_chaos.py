@@ -9,11 +9,6 @@ was bought that was there; and when the audit is clean.
 from __future__ import annotations
 
 import argparse
-import importlib
-import json
-import random
-import subprocess
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -23,24 +18,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psycopg
-import pytest
-
-from papayya_core import migrate, runtime
+from papayya_core import runtime
 from papayya_core.fake_provider.book import Entry
 from papayya_core.fake_provider.book import read as read_ledger
 from papayya_core.fake_provider.faults import KINDS
-from tests.acceptance.recovery.postgres import kill, lasting_server
 from tests.acceptance.recovery.processes import StandIn
-from tests.chaos import calls_books
+from tests.chaos import calls_books, document
 from tests.chaos.calls_books import Call, Reckoning
-from tests.support.celery_worker import CeleryWorker
+from tests.chaos.siege import OPEN_ITEMS, Siege
 from tests.support.processes import until
 from tests.support.redis_server import RedisServer
 
 APP = Path(__file__).with_name("calls_tasks.py")
-DOCUMENT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- money: begin -->", "<!-- money: end -->"
 RUN = "money"
 SETTINGS = {"PAPAYYA_LEASE_SECONDS": "4", "PAPAYYA_HEARTBEAT_SECONDS": "1"}
 SETTINGS |= {"PAPAYYA_MAX_DELIVERIES": "20"}  # the kills are random: nothing here is poison
@@ -57,10 +46,6 @@ PATIENCE_S = 120.0
 EACH_S = 0.4  # an item, at most, on the slowest machine
 ENDED = "SELECT count(*) FROM papayya.item WHERE finished_at IS NOT NULL AND send_at IS NULL"
 PENDING = "SELECT count(*) FROM papayya.call WHERE state = 'pending'"
-OPEN_ITEMS = """
-SELECT key, state, reason, deliveries, sends, send_at, dispatch_no FROM papayya.item
-WHERE finished_at IS NULL OR send_at IS NOT NULL LIMIT 20
-"""
 UNEVEN = """
 SELECT i.key, i.cost_nusd, sum(k.cost_nusd) FROM papayya.item i JOIN papayya.call k ON k.item_id = i.id
 GROUP BY i.id HAVING i.cost_nusd IS DISTINCT FROM sum(k.cost_nusd)
@@ -96,50 +81,26 @@ class Report:
     books: Reckoning | None = None
 
 
-class Market:
-    """The servers, a provider, the workers that buy, and what is done to them."""
+class Market(Siege):
+    """A siege with a provider, from which the workers buy."""
 
     def __init__(self, plan: Plan, folder: Path, stack: ExitStack) -> None:
-        self.plan, self.folder, self._stack = plan, folder, stack
-        self.luck = random.Random(plan.seed)
-        self.killed: dict[str, int] = defaultdict(int)
-        self.postgres = stack.enter_context(lasting_server())
-        migrate.apply(self.postgres.dsn)
+        super().__init__(folder, stack, plan.seed, PATIENCE_S)
+        self.plan = plan
         redis = RedisServer(folder / "redis")
         stack.callback(redis.kill)
         self.provider = StandIn(folder, "--gzip", "--latency-ms", "5:40")
         stack.callback(self.provider.process.end)
-        self.patch = stack.enter_context(pytest.MonkeyPatch.context())
-        self._publish_from_here(redis.fresh_url())
+        self.app = self.import_app(APP, self._env(redis.fresh_url()))
         calls_books.set_prices(self.postgres.dsn)
-        self.workers = [self._worker(f"worker{n}") for n in range(plan.workers)]
+        env = {"MONEY_CLIENTS": plan.clients}
+        self.start_workers(APP, plan.workers, plan.concurrency, env)
 
-    def _publish_from_here(self, url: str) -> None:
+    def _env(self, url: str) -> dict[str, str]:
         env = SETTINGS | {"PAPAYYA_DATABASE_URL": self.postgres.dsn}
         env |= {"MONEY_FOLDER": str(self.folder), "BROKER_URL": url, "RESULT_URL": url}
         env |= {"OPENAI_BASE_URL": f"{self.provider.url}/v1", "OPENAI_API_KEY": "sk-money"}
-        env |= {"ANTHROPIC_BASE_URL": self.provider.url, "ANTHROPIC_API_KEY": "sk-ant-money"}
-        for name, value in env.items():
-            self.patch.setenv(name, value)
-        self.patch.syspath_prepend(str(APP.parent))
-        runtime.reset()
-        self._stack.callback(runtime.reset)
-        self.app = importlib.import_module(APP.stem)  # as the workers do
-        self._stack.callback(sys.modules.pop, APP.stem)
-        self._stack.callback(self.app.app.close)
-
-    def _worker(self, name: str) -> CeleryWorker:
-        env = {"MONEY_CLIENTS": self.plan.clients}
-        number = self.plan.concurrency
-        worker = CeleryWorker(APP, self.folder, name=name, concurrency=number, env=env)
-        self._stack.callback(worker.program.kill_group)
-        worker.start(PATIENCE_S)
-        return worker
-
-    def query(self, statement: str, *params: Any) -> list[Any]:
-        """Ask Postgres."""
-        with psycopg.connect(self.postgres.dsn, autocommit=True) as connection:
-            return connection.execute(statement, params).fetchall()
+        return env | {"ANTHROPIC_BASE_URL": self.provider.url, "ANTHROPIC_API_KEY": "sk-ant-money"}
 
     # -- what is asked of it ------------------------------------------------------------------
 
@@ -162,28 +123,6 @@ class Market:
                 if kind != "no_credit"  # that parks, for somebody to pay
             )
         )
-
-    # -- what is done to it ---------------------------------------------------------------------
-
-    def kill_child(self) -> None:
-        """Kill a child of one of the workers."""
-        worker = self.luck.choice(self.workers)
-        if children := worker.children:
-            worker.kill_child(self.luck.choice(children))
-            self.killed["children"] += 1
-
-    def kill_parent(self) -> None:
-        """Kill a worker, with its children or without, and start it again."""
-        worker = self.luck.choice(self.workers)
-        worker.kill_parent(orphans=self.luck.random() < 0.5)
-        worker.start(PATIENCE_S)
-        self.killed["parents"] += 1
-
-    def kill_postgres(self) -> None:
-        """Kill Postgres and start it again."""
-        kill(self.postgres)
-        self.postgres.start()
-        self.killed["postgres"] += 1
 
     def _acts(self) -> list[tuple[int, Callable[[], None]]]:
         """List what happens when so many items have ended."""
@@ -265,13 +204,7 @@ class Market:
 
     def audit(self, books: Reckoning) -> int:
         """Insist on a clean audit with the same sums; return how many deliveries were lost."""
-        program = Path(sys.executable).with_name("papayya")
-        ended = subprocess.run([program, "audit", RUN, "--json"], check=False, capture_output=True)
-        assert ended.returncode == 0, (ended.stdout + ended.stderr).decode()
-        told = json.loads(ended.stdout)
-        assert told["conserved"], told
-        assert told["explained"], told
-        assert told["dropped"] == told["unpriced_calls"] == told["pending_calls"] == 0, told
+        told = calls_books.audit(self.postgres.dsn, RUN)
         assert told["totals"]["completed"] == self.plan.items, told["totals"]
         sides = {told[f"{name}_nusd"] for name in ("calls", "items", "spend")}
         assert sides == {books.spent}, told
@@ -301,26 +234,12 @@ def table(report: Report) -> list[tuple[str, str]]:
         ("call rows", counts),
         ("answers that were no good, asked anew", f"{books.resampled:,}"),
         ("answers bought twice at one moment, by a lost delivery", f"{books.overlapping:,}"),
-        ("spent, by the call rows", _usd(books.spent)),
-        ("billed, by the provider's ledger", _usd(books.ledger)),
-        ("spent + uncertain", _usd(books.spent + books.uncertain)),
-        ("not bought again, thanks to the journal", _usd(books.saved)),
+        ("spent, by the call rows", "$" + calls_books.usd(books.spent)),
+        ("billed, by the provider's ledger", "$" + calls_books.usd(books.ledger)),
+        ("spent + uncertain", "$" + calls_books.usd(books.spent + books.uncertain)),
+        ("not bought again, thanks to the journal", "$" + calls_books.usd(books.saved)),
         ("nano-dollars and tokens without an explanation", "0"),
     ]
-
-
-def _usd(nusd: int) -> str:
-    whole, part = divmod(nusd, 10**9)
-    return f"${whole}.{part:09}"
-
-
-def write(lines: list[tuple[str, str]]) -> None:
-    """Put the table into the document."""
-    rows = ["|  |  |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in lines)]
-    text = DOCUMENT.read_text(encoding="utf-8")
-    start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
-    said = "\n" + "\n".join(rows) + "\n"
-    DOCUMENT.write_text(text[:start] + said + text[end:], encoding="utf-8")
 
 
 def main() -> None:
@@ -336,7 +255,8 @@ def main() -> None:
     for name, value in lines:
         print(f"{name}: {value}")
     if given.write:
-        write(lines)
+        rows = (f"| {name} | {value} |" for name, value in lines)
+        document.put("money", ["|  |  |", "| --- | --- |", *rows])
 
 
 if __name__ == "__main__":

@@ -9,10 +9,6 @@ it.
 from __future__ import annotations
 
 import argparse
-import importlib
-import os
-import random
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -24,11 +20,9 @@ from typing import Any
 
 import psycopg
 
-from papayya_core import migrate, runtime
 from papayya_core.audit import Audit, audit
-from papayya_core.embedded import Server
-from tests.acceptance.recovery.postgres import kill, lasting_server
-from tests.support.celery_worker import CeleryWorker
+from tests.chaos.siege import OPEN_ITEMS, Siege
+from tests.support.processes import PATIENCE_S as STARTING_S
 from tests.support.processes import until
 from tests.support.rabbitmq_server import RabbitServer
 from tests.support.redis_server import RedisServer
@@ -46,10 +40,6 @@ PAUSED = "SELECT coalesce(array_agg(id), '{}') FROM papayya.item WHERE paused_by
 RESUME = "SELECT papayya.resume_v1(NULL, NULL, %s::bigint[])"
 OPEN = "SELECT count(*) FROM papayya.item WHERE finished_at IS NULL OR send_at IS NOT NULL"
 SENDS = "SELECT coalesce(sum(deliveries), 0), max(deliveries) FROM papayya.item"
-OPEN_ITEMS = """
-SELECT key, state, reason, deliveries, sends, send_at, dispatch_no FROM papayya.item
-WHERE finished_at IS NULL OR send_at IS NOT NULL LIMIT 20
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +70,13 @@ class Report:
     deliveries: int = 0
 
 
-class Chaos:
-    """The servers, the workers, and what is done to them."""
+class Chaos(Siege):
+    """A siege with chords and groups, and a broker that is flushed."""
 
     def __init__(self, plan: Plan, folder: Path, stack: ExitStack) -> None:
-        self.plan, self.folder, self._stack = plan, folder, stack
-        self.luck = random.Random(plan.seed)
-        self.report = Report(plan.broker, plan.seed)
-        self.postgres = stack.enter_context(lasting_server())
-        migrate.apply(self.postgres.dsn)
+        super().__init__(folder, stack, plan.seed, STARTING_S)
+        self.plan = plan
+        self.report = Report(plan.broker, plan.seed, killed=self.killed)
         self.redis = RedisServer(folder / "redis")
         stack.callback(self.redis.kill)
         results = url = self.redis.fresh_url()
@@ -96,31 +84,17 @@ class Chaos:
             rabbit = RabbitServer(folder / "rabbitmq")
             stack.callback(rabbit.close)
             url = rabbit.fresh_url()
-        self._publish_from_here(self.postgres, url, results)
-        self.workers = [self._worker(f"worker{n}") for n in range(plan.workers)]
+        self.app = self.import_app(APP, self._env(url, results))
+        self.start_workers(APP, plan.workers, plan.concurrency)
         self.results: dict[str, tuple[Any, list[str]]] = {}
         stack.callback(self.results.clear)  # they want to talk to Redis when they go
 
-    def _publish_from_here(self, postgres: Server, url: str, results: str) -> None:
-        env = SETTINGS | {"PAPAYYA_DATABASE_URL": postgres.dsn, "CHAOS_FOLDER": str(self.folder)}
-        slow = self.plan.seconds * self.plan.workers * self.plan.concurrency / self.plan.items / 2.5
-        env |= {"BROKER_URL": url, "RESULT_URL": results, "CHAOS_SLOW_SECONDS": f"{slow:.3f}"}
-        before = {name: os.environ.get(name) for name in env}
-        os.environ.update(env)
-        self._stack.callback(_restore, before)
-        sys.path.insert(0, str(APP.parent))
-        self._stack.callback(sys.path.remove, str(APP.parent))
-        runtime.reset()
-        self._stack.callback(runtime.reset)
-        self.app = importlib.import_module(APP.stem)  # as the workers do
-        self._stack.callback(sys.modules.pop, APP.stem)
-        self._stack.callback(self.app.app.close)
-
-    def _worker(self, name: str) -> CeleryWorker:
-        worker = CeleryWorker(APP, self.folder, name=name, concurrency=self.plan.concurrency)
-        self._stack.callback(worker.program.kill_group)
-        worker.start()
-        return worker
+    def _env(self, url: str, results: str) -> dict[str, str]:
+        plan = self.plan
+        slow = plan.seconds * plan.workers * plan.concurrency / plan.items / 2.5
+        env = SETTINGS | {"PAPAYYA_DATABASE_URL": self.postgres.dsn}
+        env |= {"CHAOS_FOLDER": str(self.folder), "CHAOS_SLOW_SECONDS": f"{slow:.3f}"}
+        return env | {"BROKER_URL": url, "RESULT_URL": results}
 
     # -- what is asked of it --------------------------------------------------------------------
 
@@ -140,32 +114,12 @@ class Chaos:
 
     # -- what is done to it ---------------------------------------------------------------------
 
-    def kill_child(self) -> None:
-        """Kill a child of one of the workers."""
-        worker = self.luck.choice(self.workers)
-        if children := worker.children:
-            worker.kill_child(self.luck.choice(children))
-            self._note("children")
-
-    def kill_parent(self) -> None:
-        """Kill a worker, with its children or without, and start it again."""
-        worker = self.luck.choice(self.workers)
-        worker.kill_parent(orphans=self.luck.random() < 0.5)
-        worker.start()
-        self._note("parents")
-
     def flush(self) -> None:
         """Empty the broker and the result backend."""
         self.redis.flushall()
         if self.plan.broker == "rabbitmq":
             self.app.app.control.purge()
-        self._note("flushed")
-
-    def kill_postgres(self) -> None:
-        """Kill Postgres and start it again."""
-        kill(self.postgres)
-        self.postgres.start()
-        self._note("postgres")
+        self.note("flushed")
 
     def pause(self) -> None:
         """Pause some items, and resume those that were paused before."""
@@ -173,18 +127,10 @@ class Chaos:
         ids = [row[0] for row in self.query(SOME, SIZE)]
         self.query(PAUSE, ids)
 
-    def _note(self, what: str) -> None:
-        self.report.killed[what] = self.report.killed.get(what, 0) + 1
-
     def resume(self) -> None:
         """Resume what is paused."""
         [[ids]] = self.query(PAUSED)
         self.query(RESUME, ids)
-
-    def query(self, statement: str, *params: Any) -> list[Any]:
-        """Ask Postgres."""
-        with psycopg.connect(self.postgres.dsn, autocommit=True) as connection:
-            return connection.execute(statement, params).fetchall()
 
     # -- the whole ------------------------------------------------------------------------------
 
@@ -266,14 +212,6 @@ class Chaos:
         self.report.payments = sum(paid.values())
         self.report.extra_payments = self.report.payments - len(due)
         self.report.lost_deliveries = len(books.lost)
-
-
-def _restore(before: dict[str, str | None]) -> None:
-    for name, value in before.items():
-        if value is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = value
 
 
 def _states(result: Any) -> str:

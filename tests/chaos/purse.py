@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 from collections import defaultdict
 from contextlib import ExitStack
@@ -144,7 +142,7 @@ class Purse:
         labels = {call.id: call.label for call in self.calls()}
         for number in doubts:
             found = bills[labels[number]]
-            how = ["--usd", _usd(found.pop())] if found else ["--not-billed"]
+            how = ["--usd", calls_books.usd(found.pop())] if found else ["--not-billed"]
             self.papayya("reconcile", number, *how)
         return len(doubts)
 
@@ -165,19 +163,4 @@ class Purse:
 
     def audit(self) -> dict[str, Any]:
         """Insist on a clean audit of the run; return it."""
-        program = Path(sys.executable).with_name("papayya")
-        env = os.environ | {"PAPAYYA_DATABASE_URL": self.dsn}
-        ended = subprocess.run(
-            [program, "audit", RUN, "--json"], check=False, capture_output=True, env=env
-        )
-        assert ended.returncode == 0, (ended.stdout + ended.stderr).decode()
-        told: dict[str, Any] = json.loads(ended.stdout)
-        assert told["conserved"], told
-        assert told["explained"], told
-        assert told["dropped"] == told["unpriced_calls"] == told["pending_calls"] == 0, told
-        return told
-
-
-def _usd(nano: int) -> str:
-    whole, part = divmod(nano, 10**9)
-    return f"{whole}.{part:09}"
+        return calls_books.audit(self.dsn, RUN)
