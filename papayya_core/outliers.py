@@ -48,6 +48,7 @@ class OutlierWatch:
         self._plugins = plugins
         self._score = score
         self._looked: float | None = None
+        self._seen: float | None = None  # the last look that was possible
 
     def look(self) -> list[Outlier]:
         """Note items that newly stand out, and tell observers; nothing when it is not yet time.
@@ -57,7 +58,7 @@ class OutlierWatch:
         now = time.monotonic()
         if not self._score or (self._looked is not None and now - self._looked < EVERY):
             return []
-        back = _FIRST if self._looked is None else now - self._looked + 1.0
+        back = _FIRST if self._seen is None else now - self._seen + 1.0
         self._looked = now
         params = {"score": self._score, "seconds": back, "limit": _MOST}
         try:
@@ -65,6 +66,7 @@ class OutlierWatch:
         except Exception:  # nobody's work depends on it
             logger.exception("no look at outliers was possible; again later")
             return []
+        self._seen = now
         for one in found:
             self._plugins.on_transition(one.transition())
         return found

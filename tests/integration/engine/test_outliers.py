@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -107,3 +108,22 @@ def test_trouble_is_not_the_pumps(filled: World, caplog: pytest.LogCaptureFixtur
 
     assert OutlierWatch(Away(), Plugins(()), 3.5).look() == []  # type: ignore[arg-type]
     assert "no look at outliers" in caplog.text
+
+
+def test_what_ended_while_it_could_not_look(filled: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a look that was not possible the next one goes back to the last that was."""
+    asked: list[float] = []
+
+    class Sometimes:
+        def fetch(self, name: str, params: dict[str, float]) -> list[Any]:
+            asked.append(params["seconds"])
+            if len(asked) == 2:
+                raise ConnectionError("no Postgres")
+            return filled.store.fetch(name, params)
+
+    moments = iter([100.0, 120.0, 140.0, 160.0])
+    monkeypatch.setattr(outliers, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+    watch = OutlierWatch(Sometimes(), Plugins(()), 1000)  # type: ignore[arg-type]
+    for _ in range(4):
+        assert watch.look() == []
+    assert asked == [60.0, 21.0, 41.0, 21.0]
