@@ -9,7 +9,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
@@ -188,6 +188,9 @@ def scene(servers: Servers, folder: Path, *, module: Path = TASKS, **env: str) -
         finally:
             made.close()
             runtime.reset()
+
+
+MakeScene = Callable[..., AbstractContextManager[Scene]]
 
 
 def environment(**env: str) -> dict[str, str]:

@@ -18,9 +18,7 @@ import papayya_celery
 from papayya_celery import capture
 from papayya_core.runtime import runtime
 from papayya_core.store import acts
-from papayya_core.testing.databases import Databases
-from tests.integration.celery.scene import Scene, Servers, scene
-from tests.support.redis_server import RedisServer
+from tests.integration.celery.scene import MakeScene, Scene
 
 APP = Path(__file__).parent / "apps" / "admission_tasks.py"
 LINE = """
@@ -30,18 +28,9 @@ WHERE t.name = %(tenant)s AND i.state = 'queued' AND i.send_at IS NULL AND i.lin
 
 
 @pytest.fixture(scope="module")
-def stage(
-    papayya_databases: Databases,
-    papayya_template: str,
-    redis_server: RedisServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Scene]:
+def stage(make_scene: MakeScene) -> Iterator[Scene]:
     """An app on Redis that lets out three of a tenant; nobody works."""
-    url, folder = redis_server.fresh_url(), tmp_path_factory.mktemp("admission")
-    with (
-        papayya_databases.copy_of(papayya_template) as name,
-        scene(Servers(papayya_databases.dsn(name), url, url), folder, module=APP) as made,
-    ):
+    with make_scene("admission", module=APP) as made:
         yield made
 
 

@@ -9,24 +9,13 @@ from typing import Any
 import pytest
 from celery.events.state import State
 
-from papayya_core.testing.databases import Databases
-from tests.integration.celery.scene import Scene, Servers, scene
-from tests.support.redis_server import RedisServer
+from tests.integration.celery.scene import MakeScene, Scene
 
 
 @pytest.fixture(scope="module")
-def stage(
-    papayya_databases: Databases,
-    papayya_template: str,
-    redis_server: RedisServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Scene]:
+def stage(make_scene: MakeScene) -> Iterator[Scene]:
     """One worker on Redis that sends events."""
-    url = redis_server.fresh_url()
-    with (
-        papayya_databases.copy_of(papayya_template) as name,
-        scene(Servers(papayya_databases.dsn(name), url, url), tmp_path_factory.mktemp("e")) as made,
-    ):
+    with make_scene("e") as made:
         made.start("-E")
         yield made
 

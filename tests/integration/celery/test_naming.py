@@ -17,8 +17,7 @@ from papayya_celery.apps import by_carrier
 from papayya_celery.repair import fire_stuck_chords
 from papayya_core.audit import audit
 from papayya_core.runtime import runtime
-from papayya_core.testing.databases import Databases
-from tests.integration.celery.scene import Scene, Servers, scene
+from tests.integration.celery.scene import MakeScene, Scene
 from tests.support.redis_server import RedisServer
 
 APP = Path(__file__).parent / "apps" / "naming_tasks.py"
@@ -61,18 +60,9 @@ WAYS: Ways = {
 
 
 @pytest.fixture(scope="module")
-def family(
-    papayya_databases: Databases,
-    papayya_template: str,
-    redis_server: RedisServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Scene]:
+def family(make_scene: MakeScene) -> Iterator[Scene]:
     """The app and a worker."""
-    folder, url = tmp_path_factory.mktemp("naming"), redis_server.fresh_url()
-    with (
-        papayya_databases.copy_of(papayya_template) as name,
-        scene(Servers(papayya_databases.dsn(name), url, url), folder, module=APP) as made,
-    ):
+    with make_scene("naming", module=APP) as made:
         made.start()
         yield made
 

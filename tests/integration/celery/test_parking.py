@@ -10,24 +10,13 @@ from celery import chord, group
 from celery.exceptions import TimeoutError as NotYet
 
 import papayya
-from papayya_core.testing.databases import Databases
-from tests.integration.celery.scene import Scene, Servers, scene
-from tests.support.redis_server import RedisServer
+from tests.integration.celery.scene import MakeScene, Scene
 
 
 @pytest.fixture(scope="module")
-def stage(
-    papayya_databases: Databases,
-    papayya_template: str,
-    redis_server: RedisServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Scene]:
+def stage(make_scene: MakeScene) -> Iterator[Scene]:
     """One worker of two processes on Redis."""
-    url = redis_server.fresh_url()
-    with (
-        papayya_databases.copy_of(papayya_template) as name,
-        scene(Servers(papayya_databases.dsn(name), url, url), tmp_path_factory.mktemp("p")) as made,
-    ):
+    with make_scene("p") as made:
         made.start()
         yield made
 

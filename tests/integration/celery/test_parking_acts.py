@@ -11,25 +11,14 @@ from celery.exceptions import ChordError, TaskRevokedError
 
 import papayya
 from papayya_core.errors import ItemFailed
-from papayya_core.testing.databases import Databases
 from tests.integration import cli_world
-from tests.integration.celery.scene import Scene, Servers, scene
-from tests.support.redis_server import RedisServer
+from tests.integration.celery.scene import MakeScene, Scene
 
 
 @pytest.fixture(scope="module")
-def stage(
-    papayya_databases: Databases,
-    papayya_template: str,
-    redis_server: RedisServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Scene]:
+def stage(make_scene: MakeScene) -> Iterator[Scene]:
     """One worker of two processes on Redis."""
-    url = redis_server.fresh_url()
-    with (
-        papayya_databases.copy_of(papayya_template) as name,
-        scene(Servers(papayya_databases.dsn(name), url, url), tmp_path_factory.mktemp("a")) as made,
-    ):
+    with make_scene("a") as made:
         made.start()
         yield made
 

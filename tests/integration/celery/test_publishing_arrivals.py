@@ -10,11 +10,9 @@ from typing import Any
 import pytest
 from celery import Celery, chain
 
-from papayya_core.testing.databases import Databases
 from papayya_core.testing.roundtrips import Proxy
-from tests.integration.celery.scene import Scene, Servers, scene
+from tests.integration.celery.scene import MakeScene, Scene
 from tests.support.celery_worker import CeleryWorker
-from tests.support.redis_server import RedisServer
 
 APP = Path(__file__).parent / "apps" / "naming_tasks.py"
 ECHO = "naming_tasks.echo"
@@ -25,18 +23,9 @@ FROM papayya.item_now i JOIN papayya.item e ON e.id = i.id WHERE i.key = %(key)s
 
 
 @pytest.fixture(scope="module")
-def family(
-    papayya_databases: Databases,
-    papayya_template: str,
-    redis_server: RedisServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Scene]:
+def family(make_scene: MakeScene) -> Iterator[Scene]:
     """The app and a worker."""
-    folder, url = tmp_path_factory.mktemp("arrivals"), redis_server.fresh_url()
-    with (
-        papayya_databases.copy_of(papayya_template) as name,
-        scene(Servers(papayya_databases.dsn(name), url, url), folder, module=APP) as made,
-    ):
+    with make_scene("arrivals", module=APP) as made:
         made.start()
         yield made
 

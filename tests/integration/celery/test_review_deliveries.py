@@ -9,25 +9,15 @@ from celery import Celery, current_app
 
 import papayya_celery
 from papayya_celery import apps
-from papayya_core.testing.databases import Databases
-from tests.integration.celery.scene import TASKS, Scene, Servers, scene
+from tests.integration.celery.scene import TASKS, MakeScene, Scene
 from tests.support.celery_modules import forgotten_tasks
-from tests.support.redis_server import RedisServer
 
 
 @pytest.fixture(scope="module")
-def stage(
-    papayya_databases: Databases,
-    papayya_template: str,
-    redis_server: RedisServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Scene]:
+def stage(make_scene: MakeScene) -> Iterator[Scene]:
     """An app without results; nobody works yet."""
-    url, module = redis_server.fresh_url(), TASKS.with_name("review_tasks.py")
-    with papayya_databases.copy_of(papayya_template) as name:
-        servers = Servers(papayya_databases.dsn(name), url, "disabled://")
-        with scene(servers, tmp_path_factory.mktemp("d"), module=module) as made:
-            yield made
+    with make_scene("d", results="disabled://", module=TASKS.with_name("review_tasks.py")) as made:
+        yield made
 
 
 def test_delay_is_no_loss(stage: Scene) -> None:

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from papayya_core.testing.databases import Databases
-from tests.integration.celery.scene import Scene, Servers, scene
+from tests.integration.celery.scene import MakeScene, Scene
 from tests.support.celery_worker import CeleryWorker
-from tests.support.redis_server import RedisServer
 
 APP = Path(__file__).parent / "apps" / "shape_tasks.py"
 SHAPES = {  # what it returns, and the bodies that note their run
@@ -35,20 +33,10 @@ FROM papayya.item_now i WHERE i.key = %(key)s OR i.agent LIKE %(key)s ORDER BY i
 
 
 @pytest.fixture(scope="module", params=["prefork", "threads"])
-def shapes(
-    request: pytest.FixtureRequest,
-    papayya_databases: Databases,
-    papayya_template: str,
-    redis_server: RedisServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Scene]:
+def shapes(request: pytest.FixtureRequest, make_scene: MakeScene) -> Iterator[Scene]:
     """The app and a worker."""
-    folder, url = tmp_path_factory.mktemp("shapes"), redis_server.fresh_url()
-    with (
-        papayya_databases.copy_of(papayya_template) as name,
-        scene(Servers(papayya_databases.dsn(name), url, url), folder, module=APP) as made,
-    ):
-        worker = CeleryWorker(APP, folder, pool=request.param)
+    with make_scene("shapes", module=APP) as made:
+        worker = CeleryWorker(APP, made.folder, pool=request.param)
         made.workers.append(worker)
         worker.start()
         yield made

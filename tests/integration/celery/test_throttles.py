@@ -7,28 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from papayya_core.testing.databases import Databases
 from tests.integration.celery.pumping import pumping
-from tests.integration.celery.scene import Scene, Servers, scene
-from tests.support.redis_server import RedisServer
+from tests.integration.celery.scene import MakeScene, Scene
 
 APP = Path(__file__).parent / "apps" / "throttled_tasks.py"
 WAYS = ["plain", "automatic", "backing_off", "by_hand", "without_throwing", "own_call"]
 
 
 @pytest.fixture(scope="module")
-def stage(
-    papayya_databases: Databases,
-    papayya_template: str,
-    redis_server: RedisServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Scene]:
+def stage(make_scene: MakeScene) -> Iterator[Scene]:
     """A scene where items wait at limits, with a pump that does not rest."""
-    url, folder = redis_server.fresh_url(), tmp_path_factory.mktemp("throttled")
-    with (
-        papayya_databases.copy_of(papayya_template) as name,
-        scene(Servers(papayya_databases.dsn(name), url, url), folder, module=APP) as made,
-    ):
+    with make_scene("throttled", module=APP) as made:
         made.start()
         with pumping():
             yield made

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from papayya_core.testing.databases import Databases
 from tests.integration.celery.pumping import pumping
-from tests.integration.celery.scene import Servers, scene
+from tests.integration.celery.scene import MakeScene
 from tests.integration.celery.test_throttles import APP
-from tests.support.redis_server import RedisServer
 
 
-def test_switched_off(
-    papayya_databases: Databases, papayya_template: str, redis_server: RedisServer, tmp_path: Path
-) -> None:
+def test_switched_off(make_scene: MakeScene) -> None:
     """With PAPAYYA_THROTTLE=0 a refusal is what it was: an error like any other."""
-    url, off = redis_server.fresh_url(), {"PAPAYYA_THROTTLE": "0"}
-    with (
-        papayya_databases.copy_of(papayya_template) as name,
-        scene(Servers(papayya_databases.dsn(name), url, url), tmp_path, module=APP, **off) as stage,
-    ):
+    with make_scene("off", module=APP, PAPAYYA_THROTTLE="0") as stage:
         stage.start()
         ways = ("plain", "automatic", "by_hand")
         with pumping():
