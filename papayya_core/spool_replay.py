@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -252,10 +252,6 @@ def adopt(
 
 def _adopt(dsn: str, one: Found, fd: int) -> Adopted:
     contents = spool_files.read(one.path)
-    for each in contents.damaged:
-        logger.warning("%s: a line that was not written to its end is left out", one.path)
-        if each.endswith(b"\n"):  # else its writer died over it, and nobody relied on it
-            put_aside(one.path, each, ".damaged")
     os.ftruncate(fd, contents.whole)
     replayed = refused = 0
     if contents.entries:
@@ -273,5 +269,14 @@ def _adopt(dsn: str, one: Found, fd: int) -> Adopted:
                 spool_files.write(fd, {"done": entry.n})
         logger.info("%d entries of %s are in Postgres now", replayed, one.path.name)
     if not (one.is_refused and refused):
+        _keep_damaged(one.path, contents.damaged)
         one.path.unlink(missing_ok=True)
     return Adopted(replayed, refused)
+
+
+def _keep_damaged(path: Path, lines: Sequence[bytes]) -> None:
+    """Keep what cannot be read of a file that is about to go, beside it."""
+    for each in lines:
+        logger.warning("%s: a line that was not written to its end is left out", path)
+        if each.endswith(b"\n"):  # else its writer died over it, and nobody relied on it
+            put_aside(path, each, ".damaged")

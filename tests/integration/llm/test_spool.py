@@ -21,6 +21,7 @@ from tests.integration.llm import shapes
 from tests.integration.llm.shapes import ASK
 from tests.integration.llm.world import World
 
+NOBODY = "host=127.0.0.1 port=1 dbname=nothing connect_timeout=2"
 BOOKS = """
 SELECT (SELECT sum(cost_nusd)::bigint FROM papayya.call), (SELECT sum(cost_nusd)::bigint FROM papayya.spend),
        (SELECT sum(cost_nusd)::bigint FROM papayya.item)
@@ -187,6 +188,20 @@ def test_a_newer_version(world: World, home: Path, caplog: pytest.LogCaptureFixt
     assert spool_replay.adopt(home, runtime().dsn) == (0, 1, 0)
     assert "no statement settle_v9" in caplog.text
     assert spooled(home) == ["settle_v9"]
+
+
+def test_damaged_and_away(world: World, home: Path) -> None:
+    """A damaged line is kept once, however often Postgres was still away when it was found."""
+    world.once(away(lambda: ask(world)))
+    [copy] = (home / "copy").iterdir()
+    folder = spool_files.directory(home)
+    damaged = folder / spool_files.new_name(spool_files.database_of(NOBODY), owner.owner())
+    damaged.write_bytes(b"what is this\n" + copy.read_bytes())
+    for _ in range(3):
+        assert spool_replay.adopt(home, NOBODY) == (0, 0, 1)
+    assert spool_replay.adopt(home, runtime().dsn, moved=True).replayed > 0
+    [kept] = folder.iterdir()
+    assert (kept.suffix, kept.read_bytes()) == (".damaged", b"what is this\n")
 
 
 def test_another_database(world: World, home: Path) -> None:
