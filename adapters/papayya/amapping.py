@@ -18,91 +18,23 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from papayya import items as threaded
-from papayya import limits, loops, off, runs
+from papayya import limits, off, runs
+from papayya.crew import AHEAD, CHUNK
 from papayya.intake_async import AsyncIntake
-from papayya.items_async import AsyncItems, Later
-from papayya.mapping import AHEAD, CHUNK, run_of_map, say_parked, say_stopped
-from papayya.submissions import Job, Pick
-from papayya.turns import Turns
+from papayya.items_async import AsyncItems
+from papayya.mapping import run_of_map
+from papayya.say import say_parked, say_stopped
+from papayya.submissions import Pick
+from papayya.tasks import Attempt, Tasks
 from papayya_core.contract import ItemResult
 from papayya_core.runtime import runtime
 
 if TYPE_CHECKING:
     from papayya.agents import AgentFunction
     from papayya.unread import Reading
-
-
-class _Tasks:
-    """Runs jobs in tasks, at most ``concurrency`` at a time."""
-
-    def __init__(self, attempt: Any, concurrency: int) -> None:
-        self._attempt = attempt
-        self._free = concurrency
-        self._line: Turns[asyncio.Future[None]] = Turns()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.exhausted = False  # the input, not the tasks
-        self.out: asyncio.Queue[tuple[Job, Any]] = asyncio.Queue(maxsize=concurrency * 4)
-
-    def add(self, job: Job) -> None:
-        task = asyncio.ensure_future(self._run(job))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _run(self, job: Job) -> None:
-        try:
-            result = await self._until_ended(job)
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:  # noqa: BLE001 - the map raises it
-            result = error
-        await self.out.put((job, result))
-
-    async def _until_ended(self, job: Job) -> Any:
-        back = False
-        while True:
-            await self._enter(job.tenant, back=back)
-            try:
-                result = await self._attempt(job)
-            finally:
-                self._leave()
-            if not isinstance(result, Later):
-                return result
-            await loops.pause_async(job.item_id, result.delay)
-            back = True
-
-    async def _enter(self, tenant: str, *, back: bool) -> None:
-        """Wait for a slot; tenants take turns, and what comes back from a wait goes first."""
-        if self._free:
-            self._free -= 1
-            return
-        turn = asyncio.get_running_loop().create_future()
-        self._line.put(tenant, turn, first=back)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._leave()
-            raise
-
-    def _leave(self) -> None:
-        while True:
-            try:
-                turn = self._line.take()
-            except LookupError:
-                self._free += 1
-                return
-            if not turn.done():
-                turn.set_result(None)
-                return
-
-    def waiting(self) -> int:
-        return len(self._tasks)
-
-    async def cancel(self) -> None:
-        """Stop all tasks; each puts its item back into the queue."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    from papayya_core.contract import AgentRef, Run
+    from papayya_core.engine_async import AsyncEngine
+    from papayya_core.runtime import Runtime
 
 
 async def amap_items(
@@ -128,12 +60,7 @@ async def amap_items(
     runs.cap(here, run, definition)
     here.start_pump()
     intake = AsyncIntake(here, engine, definition.name, ref, run, tenant, item)
-    limited = AsyncItems(engine, run, definition, ref, limits.limited(agent))
-    attempt: Any = limited.attempt
-    if not agent.is_async:
-        in_thread = threaded.Items(here.engine(), run, definition, ref, agent.fn)
-        attempt = lambda job: asyncio.to_thread(in_thread.attempt, job)  # noqa: E731
-    tasks = _Tasks(attempt, concurrency)
+    tasks = Tasks(_attempt(here, engine, agent, run, ref), concurrency)
     parked: list[ItemResult] = []
     try:
         async for result in _results(items, engine, intake, tasks, concurrency):
@@ -143,19 +70,34 @@ async def amap_items(
         if reading.end() and own:
             await engine.store.seal_run(run.id)
     except BaseException:
-        await tasks.cancel()
-        if intake.jobs:
-            with contextlib.suppress(Exception):  # as in threads
-                await engine.store.fetch("leave_rooms", {"items": list(intake.jobs)})
-        if intake.jobs or not tasks.exhausted:
-            say_stopped(run)
+        await _interrupt(engine, intake, tasks, run)
         raise
     finally:
         say_parked(parked, run)
 
 
+def _attempt(
+    here: Runtime, engine: AsyncEngine, agent: AgentFunction[Any, Any], run: Run, ref: AgentRef
+) -> Attempt:
+    """Return what attempts an item: on the loop, or in a thread where the agent is not async."""
+    if agent.is_async:
+        return AsyncItems(engine, run, agent.definition, ref, limits.limited(agent)).attempt
+    in_thread = threaded.Items(here.engine(), run, agent.definition, ref, agent.fn)
+    return lambda job: asyncio.to_thread(in_thread.attempt, job)
+
+
+async def _interrupt(engine: AsyncEngine, intake: AsyncIntake, tasks: Tasks, run: Run) -> None:
+    """End what is under way, and leave the rest to the next start."""
+    await tasks.cancel()
+    if intake.jobs:
+        with contextlib.suppress(Exception):  # as in threads
+            await engine.store.fetch("leave_rooms", {"items": list(intake.jobs)})
+    if intake.jobs or not tasks.exhausted:
+        say_stopped(run)
+
+
 async def _results(
-    items: Any, engine: Any, intake: AsyncIntake, tasks: _Tasks, concurrency: int
+    items: Any, engine: Any, intake: AsyncIntake, tasks: Tasks, concurrency: int
 ) -> AsyncIterator[ItemResult]:
     source = aiter(items) if isinstance(items, AsyncIterable) else _aiter(items)
     whole = isinstance(items, Sized)

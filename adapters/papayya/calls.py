@@ -28,9 +28,7 @@ def call(agent: AgentFunction[Any, Any], args: tuple[Any, ...], kwargs: dict[str
     """
     here = runtime()
     if here.settings.mode == "off":
-        execution = off.execution(agent.definition)
-        with context.executing(execution):
-            return execution.output_or(sync.call(agent.fn, args, kwargs))
+        return _call_off(agent, args, kwargs)
     parent = context.current()
     named = runs.named_run()
     run = named or runs.ambient().run(agent.definition.name)
@@ -52,6 +50,12 @@ def call(agent: AgentFunction[Any, Any], args: tuple[Any, ...], kwargs: dict[str
         loops.pause(job.item_id, result.delay)
         result = items.attempt(job)
     return endings.unwrap(result, parent, run)
+
+
+def _call_off(agent: AgentFunction[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    execution = off.execution(agent.definition)
+    with context.executing(execution):
+        return execution.output_or(sync.call(agent.fn, args, kwargs))
 
 
 def _prepared(

@@ -29,9 +29,7 @@ async def call(
     """
     here = runtime()
     if here.settings.mode == "off":
-        execution = off.execution(agent.definition)
-        with context.executing(execution):
-            return execution.output_or(await aio.call(agent.fn, args, kwargs))
+        return await _call_off(agent, args, kwargs)
     parent = context.current()
     named = runs.named_run()
     run = named or runs.ambient().run(agent.definition.name)
@@ -53,6 +51,14 @@ async def call(
         await loops.pause_async(job.item_id, result.delay)
         result = await items.attempt(job)
     return endings.unwrap(result, parent, run)
+
+
+async def _call_off(
+    agent: AgentFunction[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    execution = off.execution(agent.definition)
+    with context.executing(execution):
+        return execution.output_or(await aio.call(agent.fn, args, kwargs))
 
 
 def _prepared(

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import heapq
 import itertools
 import queue
-import shlex
-import threading
-import time
-from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sized
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from papayya import loops, off, runs
+from papayya import off, runs
+from papayya.crew import AHEAD, CHUNK, TICK, Crew
 from papayya.intake import Intake
 from papayya.items import Items, Later
-from papayya.say import say
+from papayya.say import say, say_parked, say_stopped
 from papayya.submissions import Job, Pick
-from papayya.turns import Turns
 from papayya_core.contract import ItemResult, Run
 from papayya_core.errors import ItemTimedOut
 from papayya_core.runtime import Runtime, runtime
@@ -28,134 +23,7 @@ if TYPE_CHECKING:
     from papayya.agents import AgentFunction
     from papayya.unread import Reading
 
-CHUNK = 1000
-AHEAD = (
-    2  # chunks of a stream are read when fewer than this many times the concurrency items are ready
-)
-_GRACE = 0.25  # seconds a body may take to notice by itself that its time is up
-_TICK = 0.5
 _LEASING = 2.0  # seconds a lease that was asked for may take to come
-_LOOK = 0.005
-_ROOM = 64  # items of a tenant that are held back: more than a limit lets in between two looks
-
-
-class _Crew:
-    """Worker threads, what they hold, and what waits for its time."""
-
-    def __init__(self, items: Items, concurrency: int) -> None:
-        self._items = items
-        self._ready: Turns[Job] = Turns()
-        self._calls: queue.SimpleQueue[bool] = queue.SimpleQueue()  # one for each that is ready
-        self._later: list[tuple[float, int, Job]] = []
-        self._waiting: Counter[str] = Counter()  # of these, by tenant
-        self._order = itertools.count()
-        self.out: queue.Queue[tuple[Job, Any]] = queue.Queue(maxsize=concurrency * 4)
-        self.running: dict[int, tuple[Job, float]] = {}
-        self.stopping = False
-        for _ in range(concurrency):
-            self.hire()
-
-    def hire(self) -> None:
-        threading.Thread(target=self._work, name="papayya-map", daemon=True).start()
-
-    def _work(self) -> None:
-        while self._calls.get():
-            try:
-                job = self._ready.take()
-            except LookupError:
-                continue  # what this was for stands, until its tenant's turn comes again
-            job.execution = None  # of an earlier delivery
-            self.running[job.item_id] = (job, time.monotonic())  # before the look: finish() waits
-            if self.stopping:
-                del self.running[job.item_id]
-                self._give(job, None)
-                continue
-            try:
-                result: Any = self._items.attempt(job)
-            except BaseException as error:  # noqa: BLE001 - the map's own thread raises it
-                result = error
-            if self.running.pop(job.item_id, None) is None:
-                return  # given up on meanwhile; another thread works in its place
-            self._give(job, result)
-
-    def _give(self, job: Job, result: Any) -> None:
-        """Hand a result over; once the map is stopping, only if there is room."""
-        while True:
-            try:
-                self.out.put((job, result), block=not self.stopping, timeout=_TICK)
-            except queue.Full:
-                if self.stopping:
-                    return
-            else:
-                return
-
-    def add(self, job: Job, *, back: bool = False) -> None:
-        """Make a job ready; ``back``: it was begun, and comes back from a wait."""
-        self._ready.put(job.tenant, job, first=back)
-        self._calls.put(True)
-
-    def add_later(self, job: Job, delay: float) -> None:
-        """Hold a job back. Where many of a tenant are, no more of its items are begun for now."""
-        loops.hold(job.item_id)
-        self._waiting[job.tenant] += 1
-        if self._waiting[job.tenant] >= _ROOM:
-            self._ready.rest(job.tenant)
-        heapq.heappush(self._later, (time.monotonic() + delay, next(self._order), job))
-
-    def is_short(self, ahead: int) -> bool:
-        """Tell whether more of a stream is to be read: little is ready, and not too much stands."""
-        return len(self._ready) < ahead and self._ready.standing() < CHUNK
-
-    def promote(self) -> float:
-        """Make what is due ready; return the seconds until something else will be."""
-        now = time.monotonic()
-        if loops.any_woken() and any(loops.is_woken(job.item_id) for _, _, job in self._later):
-            self._later = [
-                (0.0 if loops.is_woken(j.item_id) else t, n, j) for t, n, j in self._later
-            ]
-            heapq.heapify(self._later)
-        while self._later and self._later[0][0] <= now:
-            job = heapq.heappop(self._later)[2]
-            loops.let_go(job.item_id)
-            self.add(job, back=True)
-            self._come_back(job.tenant)
-        return min(_TICK, self._later[0][0] - now) if self._later else _TICK
-
-    def _come_back(self, tenant: str) -> None:
-        self._waiting[tenant] -= 1
-        if self._waiting[tenant] == _ROOM - 1:
-            for _ in range(self._ready.go_on(tenant)):
-                self._calls.put(True)
-
-    def overdue(self, max_seconds: float | None) -> list[Job]:
-        """Take the jobs from their threads whose bodies do not come back."""
-        if max_seconds is None:
-            return []
-        limit = time.monotonic() - max_seconds - _GRACE
-        late = [job for job, began in list(self.running.values()) if began < limit]
-        return [job for job in late if self.running.pop(job.item_id, None) is not None]
-
-    def leased(self, patience: float) -> Iterator[Job]:
-        """Yield what is under way; what is just being leased, once it is: else nobody gives it back."""
-        until = time.monotonic() + patience
-        for job, _ in list(self.running.values()):
-            while (
-                job.execution is None and job.item_id in self.running and time.monotonic() < until
-            ):
-                time.sleep(_LOOK)
-            yield job
-
-    def stop(self) -> None:
-        """Start nothing more."""
-        self.stopping = True
-
-    def dismiss(self) -> None:
-        """Let the threads go."""
-        for _ in range(self.out.maxsize):
-            self._calls.put(False)
-        for _, _, job in self._later:
-            loops.let_go(job.item_id)
-        self._later.clear()
 
 
 class Mapping:
@@ -178,7 +46,7 @@ class Mapping:
         self._run = run
         self._intake = Intake(here, self._engine, definition.name, ref, run, tenant, item)
         self._items = Items(self._engine, run, definition, ref, agent.fn)
-        self._crew = _Crew(self._items, concurrency)
+        self._crew = Crew(self._items, concurrency)
         self._ahead = concurrency * AHEAD
         self._exhausted = False
         self._finishing = False
@@ -246,7 +114,7 @@ class Mapping:
         self._crew.stop()
         while self._crew.running or not self._crew.out.empty():
             try:
-                job, result = self._crew.out.get(timeout=_TICK)
+                job, result = self._crew.out.get(timeout=TICK)
             except queue.Empty:
                 for job in self._crew.overdue(self._agent.max_seconds):
                     self._time_out(job)
@@ -346,24 +214,3 @@ def map_items(
         forget()
         mapping.dismiss()
         say_parked(mapping.parked, run)
-
-
-def say_stopped(run: Run) -> None:
-    """Tell, on stderr, that something was left for the next start."""
-    say(f"stopped; nothing is lost. Go on with PAPAYYA_RUN_ID={run.name}")
-
-
-def say_parked(parked: list[ItemResult], run: Run) -> None:
-    """Tell, on stderr, what is parked and how it goes on."""
-    if not parked:
-        return
-    reason = parked[0].reason or "by hand"
-    count = "1 item is" if len(parked) == 1 else f"{len(parked)} items are"
-    first = ""
-    if any((one.reason or "").startswith("budget:") for one in parked):
-        first = "raise the budget (`papayya budget set`), then "
-    elif any(one.state == "paused" for one in parked):
-        _, by_tenant, tenant = reason.partition("paused by hand: tenant ")
-        whose = f"--tenant {shlex.quote(tenant)}" if by_tenant else run.name
-        first = f"`papayya resume {whose}`, then "
-    say(f"{count} parked ({reason}); {first}go on with PAPAYYA_RUN_ID={run.name}")

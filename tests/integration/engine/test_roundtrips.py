@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from papayya import agent, run, runs
+from papayya.crew import CHUNK
 from papayya.intake import Intake
-from papayya.mapping import CHUNK
 from papayya_core.testing.roundtrips import Proxy
 from tests.integration.plain.script import Script, scripted
 

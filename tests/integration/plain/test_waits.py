@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from papayya import agent, run
-from papayya.mapping import CHUNK, _Crew
+from papayya.crew import CHUNK, Crew
 from papayya.submissions import Job
 from papayya_core.errors import Throttled
 from tests.integration.plain.script import Script
@@ -61,7 +61,7 @@ def test_ended_while_it_waits(script: Script, what: str) -> None:
 
 def test_a_stream_is_not_read_on_and_on() -> None:
     """Of a stream no more is read while a thousand items of a tenant stand behind its limit."""
-    crew = _Crew(Any, 1)  # type: ignore[arg-type]
+    crew = Crew(Any, 1)  # type: ignore[arg-type]
     jobs = [Job(-n, "acme", str(n), 1, (), {}) for n in range(1, 100 + CHUNK)]
     for job in jobs[:99]:
         crew.add_later(job, 600)
