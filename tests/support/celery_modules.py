@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import celery.app.builtins  # noqa: F401 - they are every app's, wherever they are loaded first
 from celery import _state
 
 from papayya_celery import apps
