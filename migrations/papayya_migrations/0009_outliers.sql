@@ -168,6 +168,10 @@ BEGIN
         GROUP BY 1
     LOOP
         FOREACH v_by IN ARRAY ARRAY['cost', 'tokens', 'calls', 'seconds'] LOOP
+            -- else a run without calls would be looked through for them each time
+            CONTINUE WHEN v_by <> 'seconds' AND NOT EXISTS (
+                SELECT FROM papayya.spend s
+                WHERE s.run_id = r.run_id AND CASE v_by WHEN 'cost' THEN s.cost_nusd WHEN 'tokens' THEN s.tokens ELSE s.calls END > 0);
             UPDATE papayya.run_norm o SET ended = o.ended + r.ended WHERE o.run_id = r.run_id AND o.measure = v_by RETURNING * INTO n;
             IF NOT FOUND OR NOT n.settled OR n.ended >= greatest(p_least, (n.norm).items / 10) THEN
                 INSERT INTO papayya.run_norm AS o (run_id, measure, norm, settled)

@@ -257,3 +257,16 @@ def test_duration(db: Contract, papayya_clock: Clock) -> None:
     assert look(db) == []
     papayya_clock.shift(1)
     assert look(db) == [("stuck", "seconds")]
+
+
+def test_nothing_spent(db: Contract) -> None:
+    """Where nothing was spent no item is looked at for what it has spent, however many there are."""
+    run = db.start_run()
+    for item in db.items(run, "a", "b"):
+        db.close(item, db.fence(item))
+    look(db)
+    measured = "SELECT array_agg(measure ORDER BY measure) FROM papayya.run_norm"
+    assert db.one(measured) == ["seconds"]
+    close(db, work(db, run, "c", 5, tokens=0))
+    look(db)
+    assert db.one(measured) == ["cost", "seconds"]
