@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from papayya_core.store.reads import Connection, UnknownName
 
 BY_HAND = "cancelled by hand"
 _LARGEST_ID = 2**63
+_ID = re.compile(r"[1-9][0-9]*")
 
 
 class Said(NamedTuple):
@@ -85,7 +87,7 @@ def _named(connection: Connection, what: dict[str, Any]) -> tuple[str | None, in
     name, number = what["name"], what["number"]
     run = one_run(name, what["run"])
     others = what["run"] or number or what["key"] or what["tenant"]
-    if others or name is None or not name.isdecimal() or int(name) >= _LARGEST_ID:
+    if others or name is None or not _ID.fullmatch(name) or int(name) >= _LARGEST_ID:
         return run, number
     found = outliers.find_item(connection, int(name))
     is_run = bool(reads.values(connection, "run_id", name=name))

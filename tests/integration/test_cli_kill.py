@@ -50,6 +50,13 @@ def test_item_by_id(filled: World) -> None:
     assert (again["changed"], again["said"]) == (0, "nothing to do: busy is not open")
 
 
+@pytest.mark.parametrize("zeros", ["0", "00"])
+def test_no_id(filled: World, zeros: str) -> None:
+    """A number that no ID is written as is a run's name: where there is none, nothing is killed."""
+    assert "no run" in papayya("kill", zeros + number("open"), code=1).stderr
+    assert state("open") == "queued"
+
+
 def test_item_by_key(filled: World) -> None:
     """An item is killed by its run and key, with its tenant where several have that key."""
     filled.submit(filled.run("r"), "open", tenant="globex")
