@@ -123,12 +123,15 @@ def set_(cli: Cli, /, as_json: bool, **what: Any) -> None:
     scope = {name: what[name] for name in Scope.__annotations__}
     if not any(scope.values()):
         raise click.UsageError("say of what: --tenant, --key, --provider or --model")
-    change = limits.set_limit(cli.first_connection, **what)
+    connection = cli.first_connection
+    change = limits.set_limit(connection, **what)
     one = change.after
     said = words(one) if change.changed else f"nothing to do: {words(one)} already"
     if change.changed and change.before is not None:
         said += f" from now on; {rates(change.before)} before"
     facts = {"act": "set", "changed": int(change.changed), "said": said, "next": _waiting(one)}
+    if change.changed and change.before is None and not facts["next"]:
+        facts["next"] = _unseen(one, limits.providers_seen(connection))
     documents.report(as_json, {**facts, "limit": document(one)})
 
 
@@ -149,6 +152,13 @@ def _waiting(one: RateLimit) -> str:
         return ""
     waits = "item waits" if one.waiting == 1 else "items wait"
     return f"{one.waiting:,} {waits} for it; the pump lets them in as there is room."
+
+
+def _unseen(one: RateLimit, seen: list[str]) -> str:
+    """Say so when it may be a slip: of this provider no key was seen yet, but of others."""
+    if one.provider is None or not seen or one.provider in seen:
+        return ""
+    return f"No key of {one.provider} was seen yet, but of {', '.join(seen)}."
 
 
 @limit.command("remove", cls=Command)

@@ -140,6 +140,11 @@ def put(connection: Connection, want: Wanted) -> LimitChange:
     return LimitChange(before[0] if before else None, after)
 
 
+def providers_seen(connection: Connection) -> list[str]:
+    """Name the providers of which a key was seen."""
+    return values(connection, "providers", _FILE)
+
+
 def _is_above_zero(value: object) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and isfinite(value) and value > 0  # type: ignore[arg-type,operator]

@@ -18,6 +18,10 @@ ORDER BY r.learned, r.tenant NULLS FIRST, r.provider NULLS FIRST, r.model NULLS 
 SELECT papayya.set_limit_v1(tenant => %(tenant)s::text, key => %(key)s::text, provider => %(provider)s::text, model => %(model)s::text,
                             requests => %(requests)s::float8, tokens => %(tokens)s::float8, burst => %(burst)s::float8);
 
+-- name: providers
+-- Providers of which a key was seen.
+SELECT DISTINCT k.provider FROM papayya.provider_key k ORDER BY k.provider;
+
 -- name: remove_limit
 -- A limit, taken away.
 SELECT papayya.remove_limit_v1(%(id)s);

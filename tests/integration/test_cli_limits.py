@@ -110,6 +110,16 @@ def test_of_what(filled: World) -> None:
     )
 
 
+def test_a_provider_that_nobody_has_asked(filled: World) -> None:
+    """A limit of a provider without a key says so, where keys of others were seen."""
+    slip = ("limit", "set", "--provider", "opnai", "--tokens", "7")
+    assert papayya_json(*slip)["next"] == ""
+    papayya("limit", "set", "--key", PRINT, "--tokens", "7")
+    papayya("limit", "remove", "--provider", "opnai")
+    assert papayya_json(*slip)["next"] == "No key of opnai was seen yet, but of openai."
+    assert papayya_json(*slip)["next"] == ""
+
+
 def test_full_and_cooling(filled: World, papayya_database: str) -> None:
     """The list shows how full a limit is, who waits for it, until when it cools, and who says so."""
     papayya("limit", "set", "--provider", "openai", "--tokens", "600")
