@@ -103,9 +103,12 @@ def test_failed_item_is_retried(stage: Scene) -> None:
     assert "queued again" in cli_world.papayya("retry", item.run).stdout
     stage.turn()
     stage.until(lambda: stage.state(result.id) == "completed", "it is completed")
-    again = stage.app.AsyncResult(result.id)
-    stage.until(lambda: again.state == "SUCCESS", "Celery knows")
-    assert again.get(timeout=20) == ["fails"]
+
+    def known() -> Any:
+        again = stage.app.AsyncResult(result.id)  # anew: one that has seen FAILURE keeps it
+        return again if again.state == "SUCCESS" else None
+
+    assert stage.until(known, "Celery knows").get(timeout=20) == ["fails"]
     assert stage.lines("paid").count("fails") == 1
 
 
