@@ -259,8 +259,12 @@ class Papayya:
         """Find workers dead: what they had under way is in doubt."""
         given: dict[str, Any] = {"dead": [f"worker {n}" for n in workers], "silent": False}
         given |= {"max_deliveries": 100, "limit": 10_000, "fences": None}
+        left = "SELECT 1 FROM papayya.dispatch WHERE locked_by = ANY (%s) AND ended_at IS NULL"
         with psycopg.connect(self.url, autocommit=True) as conn:
-            conn.execute(statements()["sweep"], given)
+            while conn.execute(
+                left, [given["dead"]]
+            ).fetchone():  # what is at work yet is passed by
+                conn.execute(statements()["sweep"], given)
 
     def reconcile(self) -> None:
         """Say of each call that is in doubt what it cost: the most that it may have."""
