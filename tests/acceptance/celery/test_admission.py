@@ -48,10 +48,7 @@ def test_burst(make_arena: MakeArena, broker: str) -> None:
 
 
 def test_nothing_is_lost(make_arena: MakeArena, redis_server: RedisServer) -> None:
-    """The publisher and the worker with its pump are killed, and Redis forgets: all ends, paid once.
-
-    A step in which its worker was killed is the exception: nobody knows what came of it.
-    """
+    """Publisher and worker with its pump are killed, Redis forgets: all ends, what is known paid once."""
     with make_arena(FIRE_ADMISSION="5") as fire:
         names = [f"item{n}" for n in range(60)]
         assert fire.publish_apart(BURST) == -signal.SIGKILL
