@@ -11,7 +11,6 @@ from papayya_core.errors import BudgetPaused, Paused, Signal, Throttled
 _BUSY = frozenset({429, 529})  # too many requests (RFC 6585); Anthropic is overloaded
 _UNAVAILABLE = 503
 _USUAL = 5.0  # seconds, where a provider does not say how long
-_LONGEST = 86_400.0  # whoever says more is asked again then; and Postgres has no date for some
 NO_CREDIT = frozenset(
     {
         "billing_hard_limit_reached",
@@ -56,7 +55,8 @@ def cooling(ending: Ending) -> float | None:
     """Return the seconds that a provider asks to wait after a refusal; None when it does not."""
     if ending.state != "failed" or ending.exhausted:
         return None
-    asked = None if ending.retry_after is None else min(ending.retry_after, _LONGEST)
+    # whoever says more than a day is asked again then; and Postgres has no date for some
+    asked = None if ending.retry_after is None else min(ending.retry_after, rules.A_DAY)
     if ending.status in _BUSY:
         return _USUAL if asked is None else asked
     return asked if ending.status == _UNAVAILABLE else None

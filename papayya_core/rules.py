@@ -141,7 +141,7 @@ _PERMANENT = (
     MemoryError,
 )
 _CLIENT_FAULT, _SERVER_FAULT = 400, 500
-_A_DAY = 86_400
+A_DAY = 86_400  # seconds
 _TRIED_AGAIN = frozenset({408, 409, 425, 429})
 
 
@@ -177,7 +177,7 @@ def retry_after(error: BaseException) -> float | None:
             seconds = float(headers.get(name)) * scale
         except (TypeError, ValueError, AttributeError):
             continue
-        if 0 <= seconds <= _A_DAY:
+        if 0 <= seconds <= A_DAY:
             return seconds
     return None
 
