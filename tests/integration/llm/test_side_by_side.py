@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,7 +12,8 @@ import pytest
 from papayya import agent, bind, run
 from tests.integration.llm import shapes
 from tests.integration.llm.shapes import ASK
-from tests.integration.llm.world import PATIENCE_S, World
+from tests.integration.llm.world import World
+from tests.support.processes import until
 
 REFUSED = "refused once"
 OTHERS = [f"{n}. side by side" for n in range(3)]
@@ -61,10 +61,7 @@ def test_answers_on_their_way(world: World, ask: Callable[[str, Callable[[], Non
     world.stand_in.fail({"kind": "slow", "match": "side by side", "params": {"seconds": 1}})
 
     def others_held() -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while len(world.calls(ask.__name__)) < len(OTHERS):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: len(world.calls(ask.__name__)) >= len(OTHERS), "the others are held")
 
     @agent(name=ask.__name__)
     def body(item: int) -> int:
